@@ -1,0 +1,35 @@
+"""minigrad: reverse-mode autograd that reads in an afternoon, to any order of derivative, with BatchNorm in two equal forms.
+
+    import minigrad as mg
+
+    x = mg.tensor([1.0, 2.0], requires_grad=True)
+    (x * x).sum().backward()
+    x.grad                      # tensor([2., 4.])
+"""
+
+from . import ops as _ops  # fills the registry
+from . import nn, optim, testing
+from .create import arange, empty, eye, full, full_like, linspace, ones, ones_like, tensor, zeros, zeros_like
+from .dtypes import bool_ as bool
+from .dtypes import default_dtype, float16, float32, float64, int32, int64, set_default_dtype
+from .errors import DeviceError, DTypeError, GraphError, ShapeError
+from .modes import enable_grad, is_grad_enabled, kernels, no_grad, set_grad_enabled, unfused
+from .op import registry as _registry
+from .random import get_rng_state, manual_seed, rand, randint, randn, randperm, set_rng_state
+from .sweep import grad
+from .tensor import Tensor
+from .watching import watch
+
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    """Every op of the registry is a name here too: `mg.exp` is `tensor.exp` as a function."""
+    found = _registry.get(name)
+    if found is None or not found.method:
+        raise AttributeError(f"minigrad has no {name!r}; an op of that name would be in minigrad.op.registry")
+    return found.call
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *(name for name, each in _registry.items() if each.method)})

@@ -1,0 +1,56 @@
+"""The reference backend: NumPy, on the CPU."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from ..errors import DeviceError
+
+
+class NumPyBackend:
+    """NumPy arrays under the name "cpu"."""
+
+    name = "cpu"
+    xp: ModuleType = np
+    array_type: type = np.ndarray
+
+    def asarray(self, data: Any, dtype: Any = None, device: str | None = None, copy: bool = False) -> Any:
+        """An `ndarray` (never a subclass) in native byte order."""
+        if type(data).__module__.partition(".")[0] == "cupy":
+            raise DeviceError("a CuPy array was given for device 'cpu': say .cpu(), so that the copy to the host is seen")
+        array = np.array(data, dtype, copy=True) if copy else np.asarray(data, dtype)
+        return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+    def to_numpy(self, array: Any) -> Any:
+        """The array itself as a read-only view."""
+        return self.freeze(array.view())
+
+    def device_of(self, array: Any) -> str:
+        """Always "cpu"."""
+        return "cpu"
+
+    def freeze(self, view: Any) -> Any:
+        """NumPy's own flag."""
+        view.flags.writeable = False
+        return view
+
+    def writeable(self, array: Any) -> bool:
+        """NumPy's own flag."""
+        return bool(array.flags.writeable)
+
+    def add_at(self, array: Any, key: Any, values: Any) -> None:
+        """`np.add.at`, which counts duplicates (`array[key] += values` does not)."""
+        np.add.at(array, key, values)
+
+    def windows(self, x: Any, shape: tuple[int, ...], axis: tuple[int, ...]) -> Any:
+        """NumPy's strided view; no memory moves."""
+        return np.lib.stride_tricks.sliding_window_view(x, shape, axis)
+
+    def synchronize(self) -> None:
+        """NumPy has finished when it returns."""
+
+
+backend = NumPyBackend()

@@ -1,0 +1,143 @@
+"""What surrounds a forward: operands on the way in, outputs on the way out, and errors that say which op it was.
+
+The generated `call` of an op handles the usual case inline and leaves the rest to these functions.
+"""
+
+from __future__ import annotations
+
+import operator
+from types import ModuleType
+from typing import Any, NoReturn
+
+import numpy as np
+
+from . import backend, dtypes
+from .backend import XP, Array
+from .errors import DTypeError, ShapeError
+from .graph import Node, tick
+from .hint import Hint, Sealed
+from .modes import recording
+from .tensor import Tensor, handle
+
+# ---- operands --------------------------------------------------------------------------------------------------------
+
+
+def operand(value: Any) -> Any:
+    """An operand that meets a Tensor: an array, or a Python number.
+
+    NumPy scalars and 0-d NumPy arrays become Python numbers: they must not widen float32 (NumPy alone would).
+    """
+    if type(value) in XP:
+        return value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
+    if isinstance(value, np.generic):
+        dtypes.checked(value.dtype)
+        return value.item()
+    if isinstance(value, Hint | Sealed):
+        raise DTypeError("a hint may not meet a tensor: its arrays have no history; pass it on to a fused op")
+    if backend.find(value) is not None:
+        return value
+    if isinstance(value, list | tuple | np.ndarray):
+        return Tensor(value).array
+    raise DTypeError(f"{value!r} of type {type(value).__name__} cannot meet a tensor: give a number, an array, or mg.tensor(...) of it")
+
+
+def unify(*values: Any) -> list[Any]:
+    """Operands of different types and dtypes: one device, and integers take the floating dtype that they meet.
+
+    Floating dtypes among themselves follow NumPy: float32 with float64 gives float64.
+    """
+    arrays = [v for v in values if hasattr(v, "dtype")]
+    if len(arrays) > 1:
+        backend.check_same(*arrays)
+    kinds = {a.dtype for a in arrays}
+    floating = [d for d in kinds if d.kind == "f"]
+    if floating and len(floating) < len(kinds):
+        target = np.result_type(*floating)
+    elif not floating and any(type(v) is float for v in values):
+        target = dtypes.default_dtype()
+    else:
+        return list(values)
+    return [v.astype(target) if hasattr(v, "dtype") and v.dtype.kind != "f" else v for v in values]
+
+
+def floats(*values: Any) -> list[Any]:
+    """Operands of an op that has floating results only: integers become the default dtype."""
+    return [dtypes.as_floating(v) if hasattr(v, "dtype") else v for v in values]
+
+
+def shape_of(value: Any) -> tuple[int, ...]:
+    """The shape of an array, () for a number."""
+    return getattr(value, "shape", ())
+
+
+def space_of(*values: Any) -> ModuleType:
+    """The namespace of arrays whose type `XP` does not know yet; NumPy's for its scalars and Python's."""
+    found = [backend.find(value) for value in values]
+    return next((b.xp for b in found if b is not None), np)
+
+
+def unpacked(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """`*shape` as given: `f(2, 3)`, `f((2, 3))` and `f([2, 3])` mean the same."""
+    if len(values) == 1 and isinstance(values[0], tuple | list):
+        values = tuple(values[0])
+    return tuple([v if v is None else operator.index(v) for v in values])
+
+
+# ---- outputs ---------------------------------------------------------------------------------------------------------
+
+
+def several(op: Any, outputs: tuple[Array, ...], saved: tuple[Any, ...], parents: tuple[Node | None, ...]) -> tuple[Tensor, ...]:
+    """Tensors for the outputs of an op that has more than one.
+
+    With one differentiable output, that output's node is the op's.  With more, each is a small node of its own whose
+    `op` is its position; its one parent is the op's node.
+    """
+    arrays = [y if type(y) in XP else np.asarray(y) for y in outputs]
+    tracked = [i for i in range(len(arrays)) if i not in op.constant]
+    if not (tracked and recording.get() and any(p is not None for p in parents)):
+        return tuple([handle(y) for y in arrays])
+    main = _node(op, parents, saved, arrays[tracked[0]])
+    nodes: dict[int, Node] = {tracked[0]: main}
+    if len(tracked) > 1:
+        main.shape, main.dtype = tuple(arrays[i].shape for i in tracked), tuple(arrays[i].dtype for i in tracked)
+        nodes = {i: _node(position, (main,), (), arrays[i]) for position, i in enumerate(tracked)}
+    return tuple([handle(y, nodes.get(i)) for i, y in enumerate(arrays)])
+
+
+def _node(op: Any, parents: tuple[Node | None, ...], saved: tuple[Any, ...], y: Array) -> Node:
+    node = Node()
+    node.id, node.op, node.parents, node.saved, node.shape, node.dtype = tick(), op, parents, saved, y.shape, y.dtype
+    return node
+
+
+def plain(op: Any, outputs: Any) -> Any:
+    """A reference's outputs with the constant ones detached, as the fused node has them."""
+    if not op.constant:
+        return outputs
+    return tuple([y.detach() if i in op.constant and isinstance(y, Tensor) else y for i, y in enumerate(outputs)])
+
+
+def unhinted(y: Any) -> Any:
+    """A forward's outputs without its hint."""
+    return y[0] if type(y) is tuple and type(y[-1]) is Hint else y
+
+
+# ---- errors ---------------------------------------------------------------------------------------------------------
+
+
+def describe(values: tuple[Any, ...]) -> str:
+    """Dtypes and shapes, as errors print them."""
+    return ", ".join(f"{v.dtype} {tuple(v.shape)}" if hasattr(v, "shape") else repr(v) for v in values)
+
+
+def reraise(op: Any, error: Exception, values: tuple[Any, ...]) -> NoReturn:
+    """Raise what a forward raised, saying which op it was and what it was given; the kind of error stays."""
+    backend.check_same(*(v for v in values if hasattr(v, "shape")))  # a library's own message about devices is worse
+    if isinstance(error, IndexError) and not isinstance(error, ValueError):
+        kind: type[Exception] = IndexError
+    elif isinstance(error, ValueError | TypeError):
+        kind = ShapeError if isinstance(error, ValueError) else DTypeError
+    else:
+        error.add_note(f"in {op.name}({describe(values)})")
+        raise error
+    raise kind(f"{op.name}({describe(values)}): {error}") from error

@@ -1,0 +1,58 @@
+"""Element types: NumPy's own dtypes under PyTorch's names, the default one, and what integers become."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .errors import DTypeError
+
+float16 = np.dtype(np.float16)
+float32 = np.dtype(np.float32)
+float64 = np.dtype(np.float64)
+int32 = np.dtype(np.int32)
+int64 = np.dtype(np.int64)
+bool_ = np.dtype(np.bool_)
+
+FLOATING = (float16, float32, float64)
+_default = float32
+
+
+def default_dtype() -> np.dtype[Any]:
+    """The floating dtype of tensors made from Python numbers; float32 unless `set_default_dtype` said otherwise."""
+    return _default
+
+
+def set_default_dtype(dtype: Any) -> None:
+    """Set the dtype of tensors made from Python floats: float16, float32 or float64.
+
+    Raises:
+        DTypeError: dtype is not one of these three.
+    """
+    global _default
+    wanted = np.dtype(dtype)
+    if wanted not in FLOATING:
+        raise DTypeError(f"the default dtype was given as {wanted}; it must be mg.float16, mg.float32 or mg.float64")
+    _default = wanted
+
+
+def checked(dtype: Any) -> np.dtype[Any]:
+    """`dtype` as a dtype that a tensor can have: boolean, integer, or float16, float32, float64."""
+    wanted = np.dtype(dtype)
+    if wanted.kind not in "biu" and wanted.newbyteorder("=") not in FLOATING:
+        hint = " (take x.real and x.imag apart)" if wanted.kind == "c" else ""
+        raise DTypeError(
+            f"a tensor cannot hold {wanted}{hint}: convert to mg.float32, mg.float64, mg.float16, an integer dtype or mg.bool"
+        )
+    return wanted.newbyteorder("=")
+
+
+def is_floating(dtype: np.dtype[Any]) -> bool:
+    """Whether numbers of this dtype can carry a gradient."""
+    return dtype.kind == "f"
+
+
+def as_floating(array: Any) -> Any:
+    """A floating array as it is; integers and booleans in the default dtype (so that int / int is not float64)."""
+    return array if array.dtype.kind == "f" else array.astype(_default)

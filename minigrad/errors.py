@@ -1,0 +1,17 @@
+"""What can go wrong, in four kinds.  Each is also the built-in error that a user would expect to catch."""
+
+
+class ShapeError(ValueError):
+    """Shapes, axes or sizes that do not fit."""
+
+
+class DTypeError(TypeError):
+    """An element type that an operation cannot take."""
+
+
+class DeviceError(RuntimeError):
+    """Arrays of different devices met, or a device is not there."""
+
+
+class GraphError(RuntimeError):
+    """The graph cannot be differentiated as asked: swept twice, written to, or not there at all."""

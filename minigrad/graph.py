@@ -1,0 +1,118 @@
+"""The graph: nodes, and the clock that orders them and the writes to their memory.
+
+A Node is one application of an op.  Nodes point at the nodes of their inputs and at the few arrays that the op's rules
+asked for, never at Tensors: there are no reference cycles, so memory goes when the last handle goes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from . import backend
+from .errors import GraphError
+
+# One clock for nodes and writes: what happens later has the larger number, so sorting by id is sorting topologically.
+tick: Callable[[], int] = itertools.count(1).__next__
+
+
+class Node:
+    """One application of an op, or a leaf (op None), or one output of an op with several (op an int: which one).
+
+    `saved` holds, in the order of `op.names`, what the rules asked for; None once a sweep has freed it.
+    """
+
+    __slots__ = ("__weakref__", "dtype", "id", "op", "parents", "saved", "shape")
+    id: int
+    op: Any
+    parents: tuple[Node | None, ...]
+    saved: tuple[Any, ...] | None
+    shape: Any
+    dtype: Any
+
+
+class Leaf(Node):
+    """Where a sweep ends.  It knows its Tensor weakly: a gradient has somewhere to go, and no cycle arises."""
+
+    __slots__ = ("tensor",)
+
+    def __init__(self, tensor: Any) -> None:
+        self.id, self.op, self.parents, self.saved = tick(), None, (), ()
+        self.shape, self.dtype = tensor.array.shape, tensor.array.dtype
+        self.tensor: Callable[[], Any] = weakref.ref(tensor)
+
+
+# ---- writes: a saved value that was written to is an error, and the forward pays nothing for it ----------------------
+
+
+@dataclass(slots=True)
+class _Write:
+    time: int
+    by: str
+    memory: Any  # a weak reference that removes this note when the memory goes, where the owner allows one
+
+
+_writes: dict[int, _Write] = {}  # id of the memory's owner -> its newest write
+last_write = 0  # the sweep compares this one integer with a node's id before it looks closer
+
+
+def _owner(array: Any) -> Any:
+    """What owns an array's memory: views of one array have one owner."""
+    while getattr(array, "base", None) is not None:
+        array = array.base
+    return array
+
+
+def wrote(array: Any, by: str) -> None:
+    """Note that `array` was written in place by the named operation; every in-place write of the library says so."""
+    global last_write
+    last_write = now = tick()
+    owner = _owner(array)
+    key = id(owner)
+    known = _writes.get(key)
+    if known is not None:
+        known.time, known.by = now, by
+        return
+    try:
+        memory = weakref.ref(owner, lambda _: _writes.pop(key, None))
+    except TypeError:  # such memory keeps its note; a younger array that reuses its id has younger nodes
+        memory = None
+    _writes[key] = _Write(now, by, memory)
+
+
+def check_unwritten(node: Node) -> None:
+    """Raise if a value that `node` saved was written to after it was saved."""
+    for name, value in zip(node.op.names, node.saved or (), strict=True):
+        for array in value if isinstance(value, tuple) else (value,):
+            write = _writes.get(id(_owner(array))) if backend.find(array) is not None else None
+            if write is not None and write.time > node.id:
+                raise GraphError(
+                    f"{node.op.name}: its saved {name!r}, shape {array.shape}, was overwritten by {write.by} between forward "
+                    f"and backward, so its gradient would be wrong; call backward() before that, or give {node.op.name} "
+                    f"a copy: .clone()"
+                )
+
+
+# ---- gradient hooks and kept gradients: rare, so they live beside the nodes and not in them ---------------------------
+
+hooks: weakref.WeakKeyDictionary[Node, dict[int, Callable[[Any], Any]]] = weakref.WeakKeyDictionary()
+retained: weakref.WeakKeyDictionary[Node, Callable[[], Any]] = weakref.WeakKeyDictionary()
+
+
+class HookHandle:
+    """What `register_hook` returns: `.remove()` takes the hook back."""
+
+    def __init__(self, node: Node, hook: Callable[[Any], Any]) -> None:
+        self._node, self._key = weakref.ref(node), tick()
+        hooks.setdefault(node, {})[self._key] = hook
+
+    def remove(self) -> None:
+        """Take the hook back; once is enough, more is harmless."""
+        node = self._node()
+        if node is not None and node in hooks:
+            hooks[node].pop(self._key, None)
+            if not hooks[node]:
+                del hooks[node]

@@ -1,0 +1,166 @@
+"""Switches: recording or not, composed or fused, kernels or none.  Each holds for its thread and its async task.
+
+A switch is a `ContextVar`, and every switch is used in one way: as a context manager, or as a decorator of functions,
+generators and coroutines.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import threading
+from collections.abc import Callable, Generator
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+recording: ContextVar[bool] = ContextVar("recording", default=True)
+composed: ContextVar[bool] = ContextVar("composed", default=False)
+kernels_on: ContextVar[bool] = ContextVar("kernels_on", default=os.environ.get("MINIGRAD_KERNELS", "on").lower() != "off")
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Switch:
+    """Sets a ContextVar to a value and sets it back: nested, re-entered, and whatever exception passes through.
+
+    It is set back by value, not by token: a token is void in another context, and generators move between contexts.
+    """
+
+    def __init__(self, variable: ContextVar[bool], value: bool) -> None:
+        self._variable, self._value = variable, bool(value)
+        self._outer = threading.local()  # one instance may be entered by several threads, and more than once by each
+
+    def __enter__(self) -> None:
+        self._outer.__dict__.setdefault("values", []).append(self._variable.get())
+        self._variable.set(self._value)
+
+    def __exit__(self, *exception: object) -> None:
+        self._variable.set(self._outer.values.pop())
+
+    def __call__(self, function: F) -> F:
+        """Decorate a function, a generator function or an `async def` function."""
+        if inspect.isclass(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(
+                f"{type(self).__name__} decorates functions, generators and coroutines, not {function!r}: "
+                f"use `with mg.{type(self).__name__}():` inside its methods"
+            )
+        if inspect.isgeneratorfunction(function):
+            wrapper = self._around_generator(function)
+        elif inspect.iscoroutinefunction(function):
+            wrapper = self._around_coroutine(function)
+        else:
+            wrapper = self._around_function(function)
+        return functools.wraps(function)(wrapper)  # type: ignore[return-value]
+
+    def _fresh(self) -> Switch:
+        return Switch(self._variable, self._value)
+
+    def _around_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def inside(*args: Any, **kwargs: Any) -> Any:
+            with self._fresh():
+                return function(*args, **kwargs)
+
+        return inside
+
+    def _around_coroutine(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        async def inside(*args: Any, **kwargs: Any) -> Any:
+            with self._fresh():
+                return await function(*args, **kwargs)
+
+        return inside
+
+    def _around_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def inside(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+            generator = function(*args, **kwargs)
+            resume: Callable[[], Any] = functools.partial(next, generator)
+            while True:
+                try:
+                    with self._fresh():  # switched only while it runs: a suspended generator must not reach its caller
+                        value = resume()
+                except StopIteration as stop:
+                    return stop.value
+                try:
+                    sent = yield value
+                except GeneratorExit:
+                    with self._fresh():
+                        generator.close()
+                    raise
+                except BaseException as thrown:
+                    resume = functools.partial(generator.throw, thrown)
+                else:
+                    resume = functools.partial(generator.send, sent)
+
+        return inside
+
+
+class _RecordingSwitch(Switch):
+    _value_set: bool
+
+    def __init__(self) -> None:
+        super().__init__(recording, self._value_set)
+
+    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
+        """`@mg.no_grad` without parentheses decorates too."""
+        self = super().__new__(cls)
+        if function is None:
+            return self
+        self.__init__()  # type: ignore[misc]
+        return self(function)
+
+
+class no_grad(_RecordingSwitch):
+    """Inside, nothing is recorded: results require no grad and keep nothing alive.
+
+    A context manager and a decorator.  In training mode BatchNorm's running statistics still move (`model.eval()` or
+    `nn.frozen_stats(model)` stops them).  A `with` written inside a generator's body holds in its caller too while
+    the generator is suspended; the decorator does not.
+    """
+
+    _value_set = False
+
+
+class enable_grad(_RecordingSwitch):
+    """Inside, recording is on, also within `no_grad`.  A context manager and a decorator."""
+
+    _value_set = True
+
+
+class set_grad_enabled(Switch):
+    """Recording on or off by a value: takes effect at once; as a context manager or decorator only inside."""
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__(recording, mode)
+        self._before = recording.get()
+        recording.set(self._value)
+
+    def __enter__(self) -> None:
+        recording.set(self._before)
+        super().__enter__()
+
+    def __call__(self, function: F) -> F:
+        """Decorate; recording here stays as it was."""
+        recording.set(self._before)
+        return super().__call__(function)
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations are recorded now, in this thread."""
+    return recording.get()
+
+
+class unfused(Switch):
+    """Inside, every fused op runs its reference: the composed form of everything, for comparison."""
+
+    def __init__(self) -> None:
+        super().__init__(composed, True)
+
+
+class kernels(Switch):
+    """`mg.kernels(False)`: inside, every op runs its own forward instead of a kernel.
+
+    The environment variable `MINIGRAD_KERNELS=off` sets the default.
+    """
+
+    def __init__(self, on: bool = True) -> None:
+        super().__init__(kernels_on, on)

@@ -1,0 +1,134 @@
+"""Changing a Tensor: item and augmented assignment, and the in-place writes.
+
+While recording, `x[i] = v` and `x += v` are functional: a new value is made, and this Tensor becomes it, so every name
+of it sees the change, while earlier views and what the graph saved keep the old value.  Under `no_grad` they write into
+memory, and say so to the clock, so that a sweep which needs the old value raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .. import backend, random
+from ..calling import unify
+from ..errors import GraphError, ShapeError
+from ..graph import Leaf, wrote
+from ..modes import recording
+from ..op import cast
+from ..tensor import Tensor
+from . import elementwise as e
+from .index import plain_key, setitem
+
+
+def _refuse_leaf(t: Tensor, what: str) -> None:
+    if t.requires_grad and t.is_leaf:
+        raise GraphError(
+            f"{what} on a leaf that requires grad would change it behind the graph: write `with mg.no_grad(): {what}`, or work on t.clone()"
+        )
+
+
+def _become(t: Tensor, new: Tensor, what: str) -> Tensor:
+    """Let t be another value of its own shape and dtype."""
+    if new.shape != t.shape:
+        raise ShapeError(f"{what} would change the shape {t.shape} to {new.shape}: write t = t ... instead")
+    if new.dtype != t.dtype:
+        new = new.to(t.dtype)
+    t.array, t.node = new.array, new.node
+    return t
+
+
+def _value(t: Tensor, v: Any) -> Any:
+    """v as an array or number that can be written into t."""
+    if isinstance(v, Tensor):
+        v = v.array
+    elif not isinstance(v, int | float) and backend.find(v) is None:
+        v = Tensor(v).array
+    return unify(t.array, v)[1]
+
+
+def _augmented(op: Any, ufunc: str, sign: str) -> Callable[[Tensor, Any], Tensor]:
+    def assign(self: Tensor, other: Any) -> Tensor:
+        what = f"t {sign} v"
+        place = backend.of(self.array)
+        if recording.get():
+            _refuse_leaf(self, what)
+        elif place.writeable(self.array):
+            value = _value(self, other)
+            getattr(place.xp, ufunc)(self.array, value, out=self.array, casting="same_kind")
+            wrote(self.array, what)
+            return self
+        return _become(self, op(self, other), what)
+
+    return assign
+
+
+def _setitem(self: Tensor, key: Any, v: Any) -> None:
+    """x[key] = v: functional while recording, in place under `no_grad`."""
+    what = "t[...] = v"
+    if recording.get():
+        _refuse_leaf(self, what)
+        _become(self, setitem(self, v, key=plain_key(key)), what)
+        return
+    _check_writeable(self, what)
+    self.array[plain_key(key)] = _value(self, v)
+    wrote(self.array, what)
+
+
+def _check_writeable(t: Tensor, what: str) -> None:
+    if not backend.of(t.array).writeable(t.array):
+        raise GraphError(f"{what} on a view that shares another tensor's memory: write to that tensor (x[0, 1] = v, not x[0][1] = v), or to a .clone()")
+
+
+def _fill(t: Tensor, v: Any, what: str) -> Tensor:
+    """Write values into t's memory."""
+    if recording.get():
+        _refuse_leaf(t, what)
+        if not t.is_leaf:
+            raise GraphError(f"{what} on a result would corrupt its graph: work on t.detach().clone()")
+    _check_writeable(t, what)
+    value = _value(t, v)
+    if hasattr(value, "shape") and value.shape != t.shape:
+        raise ShapeError(f"{what}: values of shape {value.shape} for a tensor of shape {t.shape}: they must be equal")
+    t.array[...] = value
+    wrote(t.array, what)
+    return t
+
+
+def copy_(self: Tensor, source: Any) -> Tensor:
+    """Copy the values of an array or tensor of the same shape into this tensor's memory."""
+    return _fill(self, source, "t.copy_(a)")
+
+
+def fill_(self: Tensor, value: float) -> Tensor:
+    """Set every element to one number."""
+    return _fill(self, value, "t.fill_(v)")
+
+
+def zero_(self: Tensor) -> Tensor:
+    """Set every element to zero."""
+    return _fill(self, 0, "t.zero_()")
+
+
+def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
+    """Fill with draws from N(mean, std²), made on the host by the seeded generator."""
+    return _fill(self, random.draw("normal", self.shape, mean, std), "t.normal_()")
+
+
+def uniform_(self: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
+    """Fill with draws from [low, high), made on the host by the seeded generator."""
+    return _fill(self, random.draw("uniform", self.shape, low, high), "t.uniform_()")
+
+
+def _attach() -> None:
+    Tensor.__iadd__ = _augmented(e.add, "add", "+=")  # type: ignore[attr-defined]
+    Tensor.__isub__ = _augmented(e.sub, "subtract", "-=")  # type: ignore[attr-defined]
+    Tensor.__imul__ = _augmented(e.mul, "multiply", "*=")  # type: ignore[attr-defined]
+    Tensor.__itruediv__ = _augmented(e.div, "divide", "/=")  # type: ignore[attr-defined]
+    Tensor.__ipow__ = _augmented(e.pow, "power", "**=")  # type: ignore[attr-defined]
+    Tensor.__setitem__ = _setitem  # type: ignore[attr-defined]
+    for function in (copy_, fill_, zero_, normal_, uniform_):
+        setattr(Tensor, function.__name__, function)
+
+
+_attach()

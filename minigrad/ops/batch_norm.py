@@ -1,0 +1,142 @@
+"""Batch normalisation: what it means (the references), and the same by hand (the fused ops), on one page.
+
+Ioffe and Szegedy, "Batch Normalization", 2015 (arXiv 1502.03167).  `axes` are the axes that the statistics are taken over;
+gamma and beta have one value for each of the channels that remain, or are Python numbers.
+
+The one law: saved arrays may speed a derivative up, but may never carry its meaning.  The rule below therefore hands the
+*tracked* x to the backward; mean and deviation travel in a hint, which only forwards open.
+
+The statistics are robust: m = mean(x) is rounded, so c = x - m has a mean d, tiny beside its spread but not beside the
+precision wanted; c - d takes it out.  A constant channel gives exactly beta, at any magnitude.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..op import Hint, cast, fused
+from .elementwise import rsqrt
+from .reduce import count, kept_shape, max_1, mean, sum, total
+from .shape import reshape
+
+# ---- what it means, in primitives ------------------------------------------------------------------------------------
+
+
+def batch_norm_reference(x, gamma, beta, *, axes, eps):
+    """Composed: gamma · (x - mean) / √(var + eps) + beta, with the mean and the biased variance of each channel."""
+    wide = _wide(x)
+    c, var = _centred(wide, axes)
+    y = _channels(gamma, x, axes) * (c * rsqrt(var + eps)) + _channels(beta, x, axes)
+    return _like(y, x), reshape(mean(wide, axes), (-1,)), reshape(var, (-1,))
+
+
+def batch_norm_grad_reference(x, gamma, dy, *, axes, eps):
+    """Composed: dx = gamma/√(var + eps) · (dy - mean(dy) - x̂ mean(dy x̂)), dgamma = Σ dy x̂, dbeta = Σ dy."""
+    c, var = _centred(_wide(x), axes)
+    r = rsqrt(var + eps)
+    xhat, dy = c * r, _wide(dy)
+    n = max_1(count(x.shape, axes))
+    dgamma, dbeta = sum(dy * xhat, axes, keepdims=True), sum(dy, axes, keepdims=True)
+    dx = _channels(gamma, x, axes) * r * (dy - dbeta / n - xhat * (dgamma / n))
+    return _like(dx, x), reshape(dgamma, (-1,)), reshape(dbeta, (-1,))
+
+
+def batch_norm_eval_reference(x, mean, var, gamma, beta, *, axes, eps):
+    """Composed: the affine map gamma · (x - mean) / √(var + eps) + beta with given statistics."""
+    mean, var, gamma, beta = (_channels(each, x, axes) for each in (mean, var, gamma, beta))
+    return _like(gamma * ((_wide(x) - mean) * rsqrt(var + eps)) + beta, x)
+
+
+def _centred(x, axes):
+    c = x - mean(x, axes, keepdims=True)
+    c = c - mean(c, axes, keepdims=True)  # the rounding of the first mean
+    return c, mean(c * c, axes, keepdims=True)
+
+
+def _channels(value, x, axes):
+    """One value for each channel, in a shape that meets x."""
+    return value if isinstance(value, int | float) else reshape(value, kept_shape(x.shape, axes))
+
+
+def _wide(x):
+    """float16 is computed in float32."""
+    return cast(x, dtype=np.dtype(np.float32)) if x.dtype == np.float16 else x
+
+
+def _like(y, x):
+    """In the input's dtype, whatever the parameters' was."""
+    return y if y.dtype == x.dtype else cast(y, dtype=x.dtype)
+
+
+# ---- the same by hand ------------------------------------------------------------------------------------------------
+
+
+@fused(reference=batch_norm_reference, constant=(1, 2))
+def batch_norm(xp, x, gamma, beta, *, axes, eps):
+    """y, mean, var: x normalised by its own statistics over `axes`; the statistics (C,) carry no gradient.
+
+        y = gamma · (x - mean) / √(var + eps) + beta
+    """
+    c, m, d, var, r = _normaliser(xp, _wide(x), axes, eps)
+    c *= _as(r * _flat_channels(gamma, r), c)
+    c += _as(_flat_channels(beta, r), c)
+    return (_like(c, x), _as(m + d, c).reshape(-1), _as(var, c).reshape(-1)), Hint(m, d, r)
+
+
+@batch_norm.vjp
+def _(g, x, gamma, axes, eps, hint):
+    return batch_norm_grad(x, gamma, g, axes=axes, eps=eps, hint=hint)
+
+
+@fused(reference=batch_norm_grad_reference)
+def batch_norm_grad(xp, x, gamma, dy, *, axes, eps, hint=None):
+    """dx, dgamma, dbeta: the closed form of batch_norm's derivative, in two passes over x and dy.
+
+        dx = gamma/√(var + eps) · (dy - mean(dy) - x̂ mean(dy x̂)),    dgamma = Σ dy x̂,    dbeta = Σ dy
+    """
+    wide, dy = _wide(x), _wide(dy)
+    m, d, r = hint if hint is not None else (_normaliser(xp, wide, axes, eps)[i] for i in (1, 2, 4))
+    n = max_1(count(x.shape, axes))
+    dx = wide - m  # c + d: the rest of the mean is taken out of the sums, which is cheaper than out of every value
+    dbeta = total(xp, dy, axes)
+    dgamma = (total(xp, dy * dx, axes) - d * dbeta) * r
+    slope = dgamma * r / n
+    dx *= _as(-slope, dx)
+    dx += dy
+    dx += _as(d * slope - dbeta / n, dx)
+    dx *= _as(r * _flat_channels(gamma, r), dx)
+    return _like(dx, x), _as(dgamma, dx).reshape(-1), _as(dbeta, dx).reshape(-1)
+
+
+@fused(reference=batch_norm_eval_reference)
+def batch_norm_eval(xp, x, mean, var, gamma, beta, *, axes, eps):
+    """x normalised by given statistics (C,): an affine map, differentiable in all five inputs.
+
+        y = gamma · (x - mean) / √(var + eps) + beta
+    """
+    kept = kept_shape(x.shape, axes)
+    c = _wide(x) - mean.reshape(kept).astype(_wide(x).dtype)
+    r = 1 / xp.sqrt(var.reshape(kept).astype(np.float64) + eps)
+    c *= _as(r * _flat_channels(gamma, r), c)
+    c += _as(_flat_channels(beta, r), c)
+    return _like(c, x)
+
+
+def _normaliser(xp, x, axes, eps):
+    """c = x - mean (a fresh array), the mean as its two parts m + d, the biased variance, and r = 1/√(var + eps) in float64."""
+    n = max_1(count(x.shape, axes))
+    m = _as(total(xp, x, axes) / n, x)
+    c = x - m
+    d = _as(total(xp, c, axes) / n, x)
+    c -= d
+    var = total(xp, c * c, axes) / n
+    return c, m, d, var, 1 / xp.sqrt(var + eps)
+
+
+def _flat_channels(value, like):
+    return value if isinstance(value, int | float) else value.reshape(like.shape)
+
+
+def _as(value, like):
+    """A channel's numbers in the dtype of the array that they meet: rounded once, here."""
+    return value.astype(like.dtype) if hasattr(value, "dtype") else value

@@ -1,0 +1,78 @@
+"""Cross-entropy from logits, fused with the softmax that it contains."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..op import Hint, cast, fused
+from .elementwise import ne, where
+from .index import gather
+from .reduce import log_softmax, peak, softmax, sum, total
+from .shape import reshape
+
+# ---- what it means, in primitives ------------------------------------------------------------------------------------
+
+
+def cross_entropy_reference(x, labels, *, ignore_index, reduction):
+    """Composed: minus the log-probability of each row's label, times the row's weight; summed unless reduction is "none"."""
+    weights = _row_weights(labels, ignore_index, reduction, x.dtype)
+    losses = -reshape(gather(log_softmax(x, 1), 1, _label_column(labels, ignore_index)), (-1,))
+    losses = where(weights > 0, losses, 0) * weights
+    return losses if reduction == "none" else sum(losses)
+
+
+def cross_entropy_grad_reference(x, dy, labels, *, ignore_index, reduction):
+    """Composed: (softmax(x) - onehot(labels)) · weight · dy."""
+    onehot = cast(_label_column(labels, ignore_index) == np.arange(x.shape[1]), dtype=x.dtype)
+    weights = _row_weights(labels, ignore_index, reduction, x.dtype)
+    return (softmax(x, 1) - onehot) * reshape(dy * weights, (-1, 1))
+
+
+def _row_weights(labels, ignore_index, reduction, dtype):
+    """What each row counts: 0 where it is ignored; for the mean, one over the number of rows that are not."""
+    counted = cast(ne(labels, ignore_index), dtype=dtype)
+    return counted / sum(counted) if reduction == "mean" else counted
+
+
+def _label_column(labels, ignore_index):
+    return reshape(where(ne(labels, ignore_index), labels, 0), (-1, 1))
+
+
+# ---- the same by hand ------------------------------------------------------------------------------------------------
+
+
+@fused(
+    lambda g, x, labels, ignore_index, reduction, hint: cross_entropy_grad(
+        x, g, labels, ignore_index=ignore_index, reduction=reduction, hint=hint),
+    None,
+    reference=cross_entropy_reference,
+)  # fmt: skip
+def cross_entropy(xp, x, labels, *, ignore_index, reduction):
+    """-log softmax(x)[label] for logits x (N, C) and integer labels (N,).        d loss = (softmax(x) - onehot) dx
+
+    reduction is "mean" (over the rows that are not ignored), "sum" or "none".
+    """
+    z = x - peak(xp, x, (1,))
+    rows, column = xp.arange(len(x)), _label_column(labels, ignore_index).reshape(-1)
+    picked = z[rows, column]
+    xp.exp(z, out=z)
+    sums = total(xp, z, (1,)).astype(x.dtype)
+    z /= sums
+    losses = xp.log(sums.reshape(-1)) - picked
+    weights = _row_weights(labels, ignore_index, reduction, x.dtype)
+    losses = xp.where(weights > 0, losses, 0) * weights
+    if reduction != "none":
+        losses = total(xp, losses, (0,)).astype(x.dtype).reshape(())
+    return losses, Hint(z, rows, column, weights)
+
+
+@fused(reference=cross_entropy_grad_reference, untracked=("labels",))
+def cross_entropy_grad(xp, x, dy, labels, *, ignore_index, reduction, hint=None):
+    """dx = (softmax(x) - onehot(labels)) · weight · dy."""
+    if hint is None:
+        hint = cross_entropy.forward(xp, x, labels, ignore_index=ignore_index, reduction=reduction)[1]
+    probabilities, rows, column, weights = hint
+    scale = (dy * weights).reshape(-1, 1)
+    dx = probabilities * scale
+    dx[rows, column] -= scale.reshape(-1)
+    return dx

@@ -1,0 +1,246 @@
+"""Sums and what is made of them, extremes, softmax.
+
+Sums accumulate in blocks and across blocks in float64: NumPy's own sum over the leading axes of a float32 array adds
+one row after the other, so `ones((2**25, 2), float32).sum(0)` is half the truth.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..errors import ShapeError
+from ..op import cast, fused, op
+from .elementwise import exp, sqrt, where
+from .shape import broadcast_to, reshape
+
+BLOCK = 128  # rows that are added in float32 before float64 takes over: 128 roundings stay near float32's own precision
+
+
+def axes_of(axis, ndim):
+    """An axis argument (None, int, or several) as a sorted tuple of axes from 0."""
+    if axis is None:
+        return tuple(range(ndim))
+    axes = [axis] if isinstance(axis, int | np.integer) else list(axis)
+    for a in axes:
+        if not -ndim <= a < ndim:
+            raise ShapeError(f"axis {a} is out of range for {ndim} axes: give one from {-ndim} to {ndim - 1}")
+    found = tuple(sorted(a % ndim for a in axes))
+    if len(set(found)) < len(found):
+        raise ShapeError(f"axis {axis} names an axis twice")
+    return found
+
+
+def kept_shape(shape, axes):
+    """`shape` with length 1 on the reduced axes."""
+    return tuple(1 if i in axes else n for i, n in enumerate(shape))
+
+
+def count(shape, axes):
+    """How many values are reduced to one."""
+    return math.prod(shape[a] for a in axes)
+
+
+def total(xp, x, axes):
+    """Σ over axes with keepdims, for arrays: as exact as the dtype can hold, whatever the layout and length.
+
+    Returns float64 sums for floating x (the caller rounds once), NumPy's own dtype for integers.
+    """
+    if x.dtype.kind != "f":
+        return xp.add.reduce(x, axis=axes, keepdims=True)
+    if x.dtype == np.float32 and x.size > BLOCK and axes:
+        if axes == tuple(range(len(axes))) and len(axes) < x.ndim and x.flags.c_contiguous:
+            return _column_totals(xp, x.reshape(count(x.shape, axes), -1)).reshape(kept_shape(x.shape, axes))
+        if axes[-1] == x.ndim - 1 and x.flags.c_contiguous and x.shape[-1] > 1:
+            trailing = tuple(a for a in axes if all(b in axes for b in range(a, x.ndim)))
+            inner = xp.add.reduce(x, axis=trailing, keepdims=True)  # contiguous: NumPy adds these pairwise
+            return xp.add.reduce(inner, axis=axes, keepdims=True, dtype=np.float64)
+    return xp.add.reduce(x, axis=axes, keepdims=True, dtype=np.float64)
+
+
+def _column_totals(xp, rows):
+    """Column sums of (N, C): blocks of rows by a product with ones, which is fast, then float64 across the blocks."""
+    whole = len(rows) // BLOCK * BLOCK
+    ones = xp.ones((1, BLOCK), rows.dtype)
+    sums = xp.add.reduce(rows[whole:], axis=0, dtype=np.float64)
+    if whole:
+        blocks = xp.matmul(ones, rows[:whole].reshape(-1, BLOCK, rows.shape[1]))
+        sums = sums + xp.add.reduce(blocks, axis=(0, 1), dtype=np.float64)
+    return sums
+
+
+def _rounded(x, sums, shape):
+    return sums.reshape(shape).astype(x.dtype if x.dtype.kind == "f" else sums.dtype)
+
+
+def _reduced(shape, axes, keepdims):
+    return kept_shape(shape, axes) if keepdims else tuple(n for i, n in enumerate(shape) if i not in axes)
+
+
+def spread(g, in_shapes, axis):
+    """The adjoint of a sum: g repeated along the reduced axes, whether they were kept or not."""
+    shape = in_shapes[0]
+    return broadcast_to(reshape(g, kept_shape(shape, axes_of(axis, len(shape)))), shape)
+
+
+@op(spread)
+def sum(xp, x, *, axis=None, keepdims=False):
+    """Σ x over axis (None: all).        d Σx = Σ dx"""
+    axes = axes_of(axis, x.ndim)
+    return _rounded(x, total(xp, x, axes), _reduced(x.shape, axes, keepdims))
+
+
+def _spread_mean(g, in_shapes, axis):
+    shape = in_shapes[0]
+    return spread(g / max_1(count(shape, axes_of(axis, len(shape)))), in_shapes, axis)
+
+
+def max_1(n):
+    """n, or 1 for an empty reduction, whose gradient is empty anyway."""
+    return n or 1
+
+
+@op(_spread_mean, floating=True)
+def mean(xp, x, *, axis=None, keepdims=False):
+    """Σ x / n over axis (None: all); NaN over nothing.        d mean x = mean dx"""
+    axes = axes_of(axis, x.ndim)
+    n = count(x.shape, axes)
+    sums = total(xp, x, axes)
+    return _rounded(x, sums / n if n else sums * math.nan, _reduced(x.shape, axes, keepdims))
+
+
+@op(lambda g, in_shapes: broadcast_to(g, in_shapes[0]), method=False)
+def sum_to(xp, x, *, shape):
+    """Σ x over what a broadcast from `shape` repeated: its adjoint, which the sweep applies.        d sum_to x = sum_to dx"""
+    lead = x.ndim - len(shape)
+    kept = (1,) * lead + tuple(shape)
+    axes = tuple(i for i, (n, m) in enumerate(zip(x.shape, kept, strict=True)) if i < lead or (m == 1 and n != 1))
+    sums = total(xp, x, axes) if axes else x
+    if sums.shape != kept:
+        raise ShapeError(f"shape {x.shape} is not a broadcast of {shape}")
+    return sums.astype(x.dtype).reshape(shape)
+
+
+def var_reference(x, *, axis=None, correction=1, keepdims=False):
+    """Composed: deviations from the mean, squared, over n - correction; NaN where that is not positive."""
+    axes = axes_of(axis, x.ndim)
+    n = count(x.shape, axes) - correction
+    c = x - mean(x, axes, keepdims=True)
+    return sum(c * c, axes, keepdims) * (1 / n if n > 0 else math.nan)
+
+
+@fused(reference=var_reference, method=True, floating=True)
+def var(xp, x, *, axis=None, correction=1, keepdims=False):
+    """Σ (x - mean)² / (n - correction); correction=0 divides by n.        d var = 2 Σ (x - mean) dx / (n - correction)"""
+    axes = axes_of(axis, x.ndim)
+    n = count(x.shape, axes)
+    c = x - (total(xp, x, axes) / max_1(n)).astype(x.dtype)
+    scale = 1 / (n - correction) if n > correction else math.nan
+    return _rounded(x, total(xp, c * c, axes) * scale, _reduced(x.shape, axes, keepdims))
+
+
+def std_reference(x, *, axis=None, correction=1, keepdims=False):
+    """Composed: the root of the variance."""
+    return sqrt(var(x, axis, correction, keepdims))
+
+
+@fused(reference=std_reference, method=True, floating=True)
+def std(xp, x, *, axis=None, correction=1, keepdims=False):
+    """√var(x).        d std = d var / (2 std)"""
+    return xp.sqrt(var.forward(xp, x, axis=axis, correction=correction, keepdims=keepdims))
+
+
+# ---- extremes
+
+
+def _shared(g, x, y, axis):
+    """The gradient of an extreme value, shared evenly by all that reach it."""
+    axes = axes_of(axis, x.ndim)
+    shape = kept_shape(x.shape, axes)
+    hit = x == reshape(y, shape)
+    ties = sum(where(hit, 1.0, 0.0), axes, keepdims=True)
+    return where(hit, broadcast_to(reshape(g, shape) / cast(ties, dtype=g.dtype), x.shape), 0)
+
+
+def _not_empty(x, axes, name):
+    if count(x.shape, axes) == 0:
+        raise ShapeError(f"{name} of nothing: shape {x.shape} has no values along axis {axes}")
+
+
+@op(_shared)
+def amax(xp, x, *, axis=None, keepdims=False):
+    """The largest value over axis.        d amax x = dx where it is reached, shared evenly by ties"""
+    axes = axes_of(axis, x.ndim)
+    _not_empty(x, axes, "amax")
+    return xp.max(x, axis=axes, keepdims=keepdims)
+
+
+@op(_shared)
+def amin(xp, x, *, axis=None, keepdims=False):
+    """The smallest value over axis.        d amin x = dx where it is reached, shared evenly by ties"""
+    axes = axes_of(axis, x.ndim)
+    _not_empty(x, axes, "amin")
+    return xp.min(x, axis=axes, keepdims=keepdims)
+
+
+@op(None)
+def argmax(xp, x, *, axis=None, keepdims=False):
+    """The first position of the largest value; over all elements (axis None), a position in the flattened x."""
+    _not_empty(x, axes_of(axis, x.ndim), "argmax")
+    return xp.argmax(x, axis=axis, keepdims=keepdims)
+
+
+@op(None)
+def argmin(xp, x, *, axis=None, keepdims=False):
+    """The first position of the smallest value; over all elements (axis None), a position in the flattened x."""
+    _not_empty(x, axes_of(axis, x.ndim), "argmin")
+    return xp.argmin(x, axis=axis, keepdims=keepdims)
+
+
+@op(None)
+def all(xp, x, *, axis=None, keepdims=False):
+    """Whether all values are nonzero."""
+    return xp.all(x, axis=axis, keepdims=keepdims)
+
+
+@op(None)
+def any(xp, x, *, axis=None, keepdims=False):
+    """Whether one value is nonzero."""
+    return xp.any(x, axis=axis, keepdims=keepdims)
+
+
+# ---- softmax and its relatives
+
+
+def peak(xp, x, axes):
+    """The largest value, for a shift that cancels; 0 where it is infinite, since ∞ - ∞ is no number."""
+    peak = xp.max(x, axis=axes, keepdims=True)
+    return xp.where(xp.isfinite(peak), peak, xp.zeros_like(peak))
+
+
+@op(lambda g, x, y, axis: spread(g, (x.shape,), axis) * exp(x - spread(y, (x.shape,), axis)), floating=True)
+def logsumexp(xp, x, *, axis=None, keepdims=False):
+    """log Σ eˣ over axis, without overflow.        d logsumexp x = Σ softmax(x) dx"""
+    axes = axes_of(axis, x.ndim)
+    peak = peak(xp, x, axes)
+    sums = total(xp, xp.exp(x - peak), axes).astype(x.dtype)
+    return (xp.log(sums) + peak).reshape(_reduced(x.shape, axes, keepdims))
+
+
+@op(lambda g, y, axis: y * (g - sum(g * y, axis, keepdims=True)), floating=True)
+def softmax(xp, x, *, axis=-1):
+    """eˣ / Σ eˣ along axis.        d softmax = s (dx - Σ s dx)"""
+    axes = axes_of(axis, x.ndim)
+    e = xp.exp(x - peak(xp, x, axes))
+    e /= total(xp, e, axes).astype(x.dtype)
+    return e
+
+
+@op(lambda g, y, axis: g - exp(y) * sum(g, axis, keepdims=True), floating=True)
+def log_softmax(xp, x, *, axis=-1):
+    """x - log Σ eˣ along axis.        d log_softmax = dx - Σ softmax(x) dx"""
+    axes = axes_of(axis, x.ndim)
+    z = x - peak(xp, x, axes)
+    z -= xp.log(total(xp, xp.exp(z), axes)).astype(x.dtype)
+    return z

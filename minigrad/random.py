@@ -1,0 +1,62 @@
+"""Randomness: one seeded generator on the host, whatever the device, so that one seed gives the same weights everywhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .dtypes import default_dtype
+from .tensor import Tensor
+
+_generator = np.random.default_rng(0)
+
+
+def manual_seed(seed: int) -> None:
+    """Start the generator of initial weights, dropout masks and random tensors anew."""
+    global _generator
+    _generator = np.random.default_rng(seed)
+
+
+def get_rng_state() -> dict[str, Any]:
+    """The generator's state, for `set_rng_state`."""
+    return dict(_generator.bit_generator.state)
+
+
+def set_rng_state(state: dict[str, Any]) -> None:
+    """Continue from a state that `get_rng_state` gave."""
+    _generator.bit_generator.state = state
+
+
+def draw(distribution: str, shape: tuple[int, ...], *parameters: float) -> np.ndarray[Any, Any]:
+    """A host array of float64 draws: "normal" (mean, std) or "uniform" (low, high)."""
+    return getattr(_generator, distribution)(*parameters, size=shape)  # type: ignore[no-any-return]
+
+
+def _shape(sizes: tuple[Any, ...]) -> tuple[int, ...]:
+    return tuple(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], tuple | list) else sizes
+
+
+def _tensor(values: Any, dtype: Any, device: str | None, requires_grad: bool) -> Tensor:
+    return Tensor(values, dtype or default_dtype(), device, requires_grad)
+
+
+def rand(*size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+    """Uniform draws from [0, 1)."""
+    return _tensor(draw("uniform", _shape(size), 0.0, 1.0), dtype, device, requires_grad)
+
+
+def randn(*size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+    """Draws from the standard normal distribution."""
+    return _tensor(draw("normal", _shape(size), 0.0, 1.0), dtype, device, requires_grad)
+
+
+def randint(low: int, high: int | None = None, size: Any = (), dtype: Any = np.int64, device: str | None = None) -> Tensor:
+    """Integers from [low, high), or from [0, low) if high is not given."""
+    low, high = (0, low) if high is None else (low, high)
+    return Tensor(_generator.integers(low, high, size), dtype, device)
+
+
+def randperm(n: int, device: str | None = None) -> Tensor:
+    """The numbers 0 to n - 1 in random order."""
+    return Tensor(_generator.permutation(n), np.int64, device)

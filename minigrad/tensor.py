@@ -1,0 +1,354 @@
+"""Tensor: a light handle on an array and on where it came from.  Operators and methods come from the ops (see op.py)."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from . import backend, dtypes, graph
+from .backend import Array
+from .errors import DTypeError, GraphError, ShapeError
+from .graph import HookHandle, Leaf, Node
+
+if TYPE_CHECKING:
+    from ._methods import Methods  # a stub written from the registry: the ops as methods, for type checkers
+else:
+    Methods = object
+
+Self = TypeVar("Self", bound="Tensor")
+
+
+class Tensor(Methods):
+    """An n-dimensional array that remembers how it was computed.
+
+    Args:
+        data: numbers, nested lists, an array or a Tensor; it is copied.
+        dtype: the element type; by default an array keeps its own, Python floats become the default dtype.
+        device: "cpu", "cuda", "cuda:1"; by default where the data is.
+        requires_grad: whether `backward()` shall collect a gradient in `.grad`; floating dtypes only.
+
+    Raises:
+        DTypeError: no tensor dtype fits, or an integer tensor is to require grad.
+        ShapeError: a ragged list.
+    """
+
+    __slots__ = ("__weakref__", "array", "grad", "node")
+    array: Array  # the values; `.data` is the public way to them
+    node: Node | None  # where it came from; None for a constant
+    grad: Tensor | None
+
+    def __init__(self, data: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> None:
+        self.array = _new_array(data, dtype, device)
+        self.node = self.grad = None
+        if requires_grad:
+            self.requires_grad = True
+
+    # ---- what it is
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The lengths of its axes."""
+        return self.array.shape  # type: ignore[no-any-return]
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self.array.ndim  # type: ignore[no-any-return]
+
+    @property
+    def size(self) -> int:
+        """The number of elements, as in NumPy."""
+        return self.array.size  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The element type: one of NumPy's dtypes."""
+        return self.array.dtype  # type: ignore[no-any-return]
+
+    @property
+    def device(self) -> str:
+        """Where its array lives: "cpu", "cuda:0"."""
+        return backend.of(self.array).device_of(self.array)
+
+    def numel(self) -> int:
+        """The number of elements, under PyTorch's name."""
+        return self.size
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients flow to or through it; may be set on a leaf."""
+        return self.node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, wanted: bool) -> None:
+        if not self.is_leaf:
+            if not wanted:
+                raise GraphError(f"a result of {op_name(self)} requires grad because its inputs do: use .detach() for one that does not")
+        elif not wanted:
+            self.node = None
+        elif not dtypes.is_floating(self.dtype):
+            raise DTypeError(f"only floating tensors can require grad, not {self.dtype}: convert first, with .float() or .double()")
+        elif self.node is None:
+            self.node = Leaf(self)
+
+    def requires_grad_(self: Self, requires_grad: bool = True) -> Self:
+        """Set `requires_grad` and return the tensor."""
+        self.requires_grad = requires_grad
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it was made by the user and not by a recorded op."""
+        return self.node is None or self.node.op is None
+
+    @property
+    def data(self) -> Array:
+        """The bare array.  A leaf's may be written (`t.data -= step`); a result's is a read-only view.
+
+        Setting it rebinds: graphs built before keep the old array and stay right.  Writing *into* it
+        (`t.data[0] = 1`) cannot be noticed: write `with mg.no_grad(): t[0] = 1` instead, which is.
+        """
+        return self.array if self.is_leaf else backend.of(self.array).freeze(self.array.view())
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        if value is self.array:  # `t.data -= step` has written in place already
+            graph.wrote(self.array, "t.data = ...")
+        elif not self.is_leaf:
+            raise GraphError(f"the data of a result of {op_name(self)} cannot be replaced: take .detach() or .clone() and change that")
+        else:
+            self.rebind(_new_array(value, None, None, copy=False))
+
+    def rebind(self, array: Array) -> None:
+        """Make a leaf hold another array, of any shape and dtype.  Graphs built before keep the old one."""
+        moved = self.node is not None and (array.shape != self.shape or array.dtype != self.dtype)
+        self.array = array
+        if moved:
+            self.node = None
+            self.requires_grad = True
+
+    # ---- out of minigrad
+
+    def item(self) -> Any:
+        """The only element, as a Python number."""
+        if self.size != 1:
+            raise ShapeError(f"item() needs exactly one element, but the shape is {self.shape}: use .tolist(), or index first")
+        return self.array.item()
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """A read-only host array of the values (shared memory on the CPU): it cannot corrupt the graph."""
+        return backend.of(self.array).to_numpy(self.array)  # type: ignore[no-any-return]
+
+    def tolist(self) -> Any:
+        """The values as nested lists of Python numbers."""
+        return self.array.tolist()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        if not isinstance(self.array, np.ndarray):
+            raise TypeError(f"this tensor is on {self.device}; NumPy needs a copy on the host: say .cpu() or .numpy() first")
+        view = self.numpy()
+        if dtype is not None and np.dtype(dtype) != view.dtype:
+            return view.astype(dtype)
+        return view.copy() if copy else view
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        raise TypeError(_refusal(function.__name__))
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        """`array * tensor` is recorded; other NumPy functions refuse, because they would drop the gradient."""
+        reflected = _REFLECTED.get(ufunc.__name__)
+        if method != "__call__" or kwargs or reflected is None or len(inputs) != 2 or inputs[1] is not self:
+            raise TypeError(_refusal(ufunc.__name__))
+        return getattr(self, reflected)(inputs[0])
+
+    # ---- gradients
+
+    def detach(self) -> Tensor:
+        """The same values (shared memory) outside the graph."""
+        return handle(self.array)
+
+    def backward(self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False) -> None:
+        """Add d(self)/d(leaf) to the `.grad` of every leaf that requires grad.
+
+        Args:
+            gradient: the cotangent, of this tensor's shape; may be left out for a single number.
+            retain_graph: keep what the graph saved, for another sweep; by default `create_graph`.
+            create_graph: record the derivative itself, so that it can be differentiated again.
+
+        Raises:
+            GraphError: nothing to differentiate, swept twice, or a saved value was written to.
+            ShapeError: a gradient of another shape, or none for more than one number.
+        """
+        from .sweep import backward
+
+        backward(self, gradient, retain_graph, create_graph)
+
+    def zero_grad(self) -> None:
+        """Set `.grad` to None."""
+        self.grad = None
+
+    def retain_grad(self) -> None:
+        """Let `backward()` fill `.grad` of this result too; a leaf's is filled anyway."""
+        if self.node is None:
+            raise GraphError("retain_grad() on a tensor that does not require grad: nothing will flow to it")
+        if not self.is_leaf:
+            graph.retained[self.node] = weakref.ref(self)
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> HookHandle:
+        """Call `hook(gradient)` when this tensor's gradient is complete; what it returns, if anything, replaces it.
+
+        Returns:
+            A handle whose `.remove()` takes the hook back.
+        """
+        if self.node is None:
+            raise GraphError("register_hook() on a tensor that does not require grad: no gradient will reach it")
+        return HookHandle(self.node, hook)
+
+    # ---- Python's protocols
+
+    def __len__(self) -> int:
+        if self.ndim == 0:
+            raise TypeError("len() of a 0-d tensor: it has no axes; .size is 1")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self.ndim == 0:
+            raise TypeError("a 0-d tensor cannot be iterated over: use .item()")
+        return (self[i] for i in range(len(self)))
+
+    def __contains__(self, value: Any) -> bool:
+        return bool((self.array == getattr(value, "array", value)).any())
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ValueError(f"the truth of a tensor of shape {self.shape} is ambiguous: say .any() or .all()")
+        return bool(self.array.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self.dtype.kind not in "iu":
+            raise TypeError(f"only an integer tensor can be an index, not {self.dtype}")
+        return int(self.item())
+
+    def __round__(self, ndigits: int | None = None) -> Any:
+        return round(self.item(), ndigits)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else str(self)
+
+    __hash__ = object.__hash__  # by identity: `==` is elementwise
+
+    def __deepcopy__(self: Self, memo: dict[int, Any]) -> Self:
+        """The values without the graph; a leaf's gradient comes along."""
+        memo[id(self)] = new = _rebuild(type(self), self.array.copy(), self.requires_grad, None)
+        if self.is_leaf and self.grad is not None:
+            new.grad = handle(self.grad.array.copy())
+        return new  # type: ignore[no-any-return]
+
+    def __copy__(self: Self) -> Self:
+        return self.__deepcopy__({})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as a host array without any graph; it comes back on the CPU."""
+        grad = self.grad.numpy().copy() if self.is_leaf and self.grad is not None else None
+        return _rebuild, (type(self), self.numpy().copy(), self.requires_grad, grad)
+
+    def __repr__(self) -> str:
+        notes = []
+        if self.device == "cpu":
+            body = np.array2string(self.array, separator=", ", prefix="tensor(")
+            if self.size == 0:
+                notes.append(f"shape={self.shape}")
+        else:
+            body = f"<shape {self.shape}>"  # printing values would wait for the device
+            notes.append(f"device='{self.device}'")
+        if self.dtype not in (dtypes.default_dtype(), dtypes.int64, dtypes.bool_):
+            notes.append(f"dtype={self.dtype}")
+        if not self.is_leaf:
+            notes.append(f"grad_fn=<{op_name(self)}>")
+        elif self.requires_grad:
+            notes.append("requires_grad=True")
+        return f"tensor({', '.join([body, *notes])})"
+
+
+def handle(array: Array, node: Node | None = None) -> Tensor:
+    """A Tensor on an array that is ours already: no copy, no checks."""
+    t = object.__new__(Tensor)
+    t.array = array
+    t.node = node
+    t.grad = None
+    return t
+
+
+def _rebuild(kind: type, array: Array, requires_grad: bool, grad: Array | None) -> Any:
+    t = object.__new__(kind)
+    t.array, t.node, t.grad = array, None, None if grad is None else handle(grad)
+    t.requires_grad = requires_grad
+    return t
+
+
+def _new_array(data: Any, dtype: Any, device: str | None, copy: bool = True) -> Array:
+    """An array from whatever a user may have, on the device asked for or where the data is."""
+    if isinstance(data, Tensor):
+        data = data.array
+    home = backend.find(data)
+    place = backend.named(device) if device is not None else home or backend.named("cpu")
+    if dtype is not None:
+        dtype = dtypes.checked(dtype)
+    if home is not None and home is not place:
+        data = home.to_numpy(data)  # the user named another device: this is the copy that was asked for
+    try:
+        array = place.asarray(data, dtype, device, copy)
+    except ValueError as error:
+        raise ShapeError(f"no tensor can be made of this {type(data).__name__}: {error}; every row must have the same length") from error
+    if dtype is None:
+        if home is None and array.dtype == np.float64 and not hasattr(_first(data), "dtype"):
+            array = array.astype(dtypes.default_dtype())
+        dtypes.checked(array.dtype)
+    return array
+
+
+def _first(data: Any) -> Any:
+    """The first number in nested sequences: Python's take the default dtype, NumPy's keep theirs."""
+    while isinstance(data, Sequence) and not isinstance(data, str | bytes) and len(data):
+        data = data[0]
+    return data
+
+
+def op_name(t: Tensor) -> str:
+    node = t.node
+    assert node is not None
+    while isinstance(node.op, int):
+        (node,) = node.parents  # type: ignore[assignment]
+    return str(node.op.name)
+
+
+_REFLECTED = {
+    "add": "__radd__",
+    "subtract": "__rsub__",
+    "multiply": "__rmul__",
+    "divide": "__rtruediv__",
+    "power": "__rpow__",
+    "matmul": "__rmatmul__",
+    "equal": "__eq__",
+    "not_equal": "__ne__",
+    "less": "__gt__",
+    "less_equal": "__ge__",
+    "greater": "__lt__",
+    "greater_equal": "__le__",
+}
+
+
+def _refusal(name: str) -> str:
+    return (
+        f"np.{name} got a minigrad tensor and would drop its gradient: use the op of the same meaning "
+        f"(mg.{name} or tensor.{name}() where it exists), or np.{name}(t.numpy()) for the bare values"
+    )
