@@ -49,6 +49,8 @@ def unify(*values: Any) -> list[Any]:
     arrays = [v for v in values if hasattr(v, "dtype")]
     if len(arrays) > 1:
         backend.check_same(*arrays)
+    if not arrays:  # numbers only, beside a condition or an index that is a tensor
+        return [dtypes.default_dtype().type(v) if type(v) is float else v for v in values]
     kinds = {a.dtype for a in arrays}
     floating = [d for d in kinds if d.kind == "f"]
     if floating and len(floating) < len(kinds):

@@ -102,8 +102,9 @@ def _meet(op: Op) -> list[str]:
     lines = []
     first, *others = op.meeting or [None]
     if others:
+        numbers = "" if op.meeting == op.inputs else f"XP[type({first}_)] is None or "  # else one of them is an array
         differ = [
-            f"(type({o}_) is not type({first}_) or {o}_.dtype is not {first}_.dtype) and (type({o}_) is not float or {first}_n is None)"
+            f"(type({o}_) is not type({first}_) or {numbers}{o}_.dtype is not {first}_.dtype) and (type({o}_) is not float or {first}_n is None)"
             for o in others
         ]
         arrays = ", ".join(f"{name}_" for name in op.meeting)

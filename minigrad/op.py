@@ -194,9 +194,14 @@ def _through_reference(o: Op) -> Rule:
         with Switch(recording, True):
             outputs = o.reference(*again, **fixed)  # type: ignore[misc]
         outputs = [y for i, y in enumerate(outputs if isinstance(outputs, tuple) else (outputs,)) if i not in o.constant]
-        found = iter(grad(outputs, [t for t, wanted in zip(again, needs, strict=True) if wanted], g, create_graph=recorded, allow_unused=True))
-        results = [next(found) if wanted else None for wanted in needs]
-        return results if recorded else [r if r is None else r.array for r in results]
+        seeds = list(g) if isinstance(g, tuple) else [g]
+        pairs = [(y, seed) for y, seed in zip(outputs, seeds, strict=True) if isinstance(y, Tensor) and y.requires_grad]
+        wanted = [t for t, need in zip(again, needs, strict=True) if need]
+        found: Any = [None] * len(wanted)
+        if pairs:
+            found = grad([y for y, _ in pairs], wanted, [seed for _, seed in pairs], create_graph=recorded, allow_unused=True)
+        gradients = iter(found if recorded else [each if each is None else each.array for each in found])
+        return [next(gradients) if need else None for need in needs]
 
     rule.asks = ["g", "needs", *o.inputs, *statics]  # type: ignore[attr-defined]
     return rule

@@ -7,7 +7,7 @@ import numpy as np
 from ..op import Hint, cast, fused
 from .elementwise import ne, where
 from .index import gather
-from .reduce import log_softmax, peak, softmax, sum, total
+from .reduce import log_softmax, shift, softmax, sum, total
 from .shape import reshape
 
 # ---- what it means, in primitives ------------------------------------------------------------------------------------
@@ -52,7 +52,7 @@ def cross_entropy(xp, x, labels, *, ignore_index, reduction):
 
     reduction is "mean" (over the rows that are not ignored), "sum" or "none".
     """
-    z = x - peak(xp, x, (1,))
+    z = x - shift(xp, x, (1,))
     rows, column = xp.arange(len(x)), _label_column(labels, ignore_index).reshape(-1)
     picked = z[rows, column]
     xp.exp(z, out=z)

@@ -213,7 +213,7 @@ def any(xp, x, *, axis=None, keepdims=False):
 # ---- softmax and its relatives
 
 
-def peak(xp, x, axes):
+def shift(xp, x, axes):
     """The largest value, for a shift that cancels; 0 where it is infinite, since ∞ - ∞ is no number."""
     peak = xp.max(x, axis=axes, keepdims=True)
     return xp.where(xp.isfinite(peak), peak, xp.zeros_like(peak))
@@ -223,7 +223,7 @@ def peak(xp, x, axes):
 def logsumexp(xp, x, *, axis=None, keepdims=False):
     """log Σ eˣ over axis, without overflow.        d logsumexp x = Σ softmax(x) dx"""
     axes = axes_of(axis, x.ndim)
-    peak = peak(xp, x, axes)
+    peak = shift(xp, x, axes)
     sums = total(xp, xp.exp(x - peak), axes).astype(x.dtype)
     return (xp.log(sums) + peak).reshape(_reduced(x.shape, axes, keepdims))
 
@@ -232,7 +232,7 @@ def logsumexp(xp, x, *, axis=None, keepdims=False):
 def softmax(xp, x, *, axis=-1):
     """eˣ / Σ eˣ along axis.        d softmax = s (dx - Σ s dx)"""
     axes = axes_of(axis, x.ndim)
-    e = xp.exp(x - peak(xp, x, axes))
+    e = xp.exp(x - shift(xp, x, axes))
     e /= total(xp, e, axes).astype(x.dtype)
     return e
 
@@ -241,6 +241,6 @@ def softmax(xp, x, *, axis=-1):
 def log_softmax(xp, x, *, axis=-1):
     """x - log Σ eˣ along axis.        d log_softmax = dx - Σ softmax(x) dx"""
     axes = axes_of(axis, x.ndim)
-    z = x - peak(xp, x, axes)
+    z = x - shift(xp, x, axes)
     z -= xp.log(total(xp, xp.exp(z), axes)).astype(x.dtype)
     return z
