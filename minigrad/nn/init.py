@@ -1,0 +1,37 @@
+"""Initial values, drawn on the host by the seeded generator, so that one seed gives the same weights on every device."""
+
+from __future__ import annotations
+
+import math
+
+from ..modes import no_grad
+from ..tensor import Tensor
+
+
+def fans(t: Tensor) -> tuple[int, int]:
+    """How many inputs an output sees, and how many outputs an input reaches, for (out, in, *kernel) weights."""
+    field = math.prod(t.shape[2:])
+    return t.shape[1] * field, t.shape[0] * field
+
+
+def kaiming_uniform_(t: Tensor, a: float = 0.0) -> Tensor:
+    """Uniform in ±√(6 / ((1 + a²)·fan_in)), a the slope of the leaky ReLU that follows (He et al., 2015, arXiv 1502.01852)."""
+    bound = math.sqrt(6 / ((1 + a * a) * max(fans(t)[0], 1)))
+    return uniform_(t, -bound, bound)
+
+
+def uniform_(t: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
+    """Uniform in [low, high)."""
+    with no_grad():
+        return t.uniform_(low, high)
+
+
+def default_weight_(t: Tensor) -> Tensor:
+    """PyTorch's initial weights of Linear and convolutions: uniform in ±1/√fan_in."""
+    return kaiming_uniform_(t, a=math.sqrt(5))
+
+
+def default_bias_(bias: Tensor, weight: Tensor) -> Tensor:
+    """PyTorch's initial bias: uniform in ±1/√fan_in of its weight."""
+    bound = 1 / math.sqrt(max(fans(weight)[0], 1))
+    return uniform_(bias, -bound, bound)
