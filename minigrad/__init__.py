@@ -1,15 +1,28 @@
-"""minigrad: reverse-mode autograd that reads in an afternoon, to any order of derivative, with BatchNorm in two equal forms.
+"""minigrad: reverse-mode autograd that reads in an afternoon, to any order of derivative, with
+BatchNorm in two equal forms.
 
-    import minigrad as mg
+import minigrad as mg
 
-    x = mg.tensor([1.0, 2.0], requires_grad=True)
-    (x * x).sum().backward()
-    x.grad                      # tensor([2., 4.])
+x = mg.tensor([1.0, 2.0], requires_grad=True)
+(x * x).sum().backward()
+x.grad                      # tensor([2., 4.])
 """
 
-from . import ops as _ops  # fills the registry
 from . import nn, optim, testing
-from .create import arange, empty, eye, full, full_like, linspace, ones, ones_like, tensor, zeros, zeros_like
+from . import ops as _ops  # fills the registry
+from .create import (
+    arange,
+    empty,
+    eye,
+    full,
+    full_like,
+    linspace,
+    ones,
+    ones_like,
+    tensor,
+    zeros,
+    zeros_like,
+)
 from .dtypes import bool_ as bool
 from .dtypes import default_dtype, float16, float32, float64, int32, int64, set_default_dtype
 from .errors import DeviceError, DTypeError, GraphError, ShapeError
@@ -27,7 +40,9 @@ def __getattr__(name: str) -> object:
     """Every op of the registry is a name here too: `mg.exp` is `tensor.exp` as a function."""
     found = _registry.get(name)
     if found is None or not found.method:
-        raise AttributeError(f"minigrad has no {name!r}; an op of that name would be in minigrad.op.registry")
+        raise AttributeError(
+            f"minigrad has no {name!r}; an op of that name would be in minigrad.op.registry"
+        )
     return found.call
 
 

@@ -1,4 +1,5 @@
-"""What surrounds a forward: operands on the way in, outputs on the way out, and errors that say which op it was.
+"""What surrounds a forward: operands on the way in, outputs on the way out, and errors that say
+which op it was.
 
 The generated `call` of an op handles the usual case inline and leaves the rest to these functions.
 """
@@ -19,13 +20,14 @@ from .hint import Hint, Sealed
 from .modes import recording
 from .tensor import Tensor, handle
 
-# ---- operands --------------------------------------------------------------------------------------------------------
+# ---- operands ------------------------------------------------------------------------------------
 
 
 def operand(value: Any) -> Any:
     """An operand that meets a Tensor: an array, or a Python number.
 
-    NumPy scalars and 0-d NumPy arrays become Python numbers: they must not widen float32 (NumPy alone would).
+    NumPy scalars and 0-d NumPy arrays become Python numbers: they must not widen float32 (NumPy
+    alone would).
     """
     if type(value) in XP:
         return value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
@@ -33,16 +35,22 @@ def operand(value: Any) -> Any:
         dtypes.checked(value.dtype)
         return value.item()
     if isinstance(value, Hint | Sealed):
-        raise DTypeError("a hint may not meet a tensor: its arrays have no history; pass it on to a fused op")
+        raise DTypeError(
+            "a hint may not meet a tensor: its arrays have no history; pass it on to a fused op"
+        )
     if backend.find(value) is not None:
         return value
     if isinstance(value, list | tuple | np.ndarray):
         return Tensor(value).array
-    raise DTypeError(f"{value!r} of type {type(value).__name__} cannot meet a tensor: give a number, an array, or mg.tensor(...) of it")
+    raise DTypeError(
+        f"{value!r} of type {type(value).__name__} cannot meet a tensor: give a number, an "
+        f"array, or mg.tensor(...) of it"
+    )
 
 
 def unify(*values: Any) -> list[Any]:
-    """Operands of different types and dtypes: one device, and integers take the floating dtype that they meet.
+    """Operands of different types and dtypes: one device, and integers take the floating dtype that
+    they meet.
 
     Floating dtypes among themselves follow NumPy: float32 with float64 gives float64.
     """
@@ -73,7 +81,9 @@ def shape_of(value: Any) -> tuple[int, ...]:
 
 
 def space_of(*values: Any) -> ModuleType:
-    """The namespace of arrays whose type `XP` does not know yet; NumPy's for its scalars and Python's."""
+    """The namespace of arrays whose type `XP` does not know yet; NumPy's for its scalars and
+    Python's.
+    """
     found = [backend.find(value) for value in values]
     return next((b.xp for b in found if b is not None), np)
 
@@ -85,13 +95,16 @@ def unpacked(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple([v if v is None else operator.index(v) for v in values])
 
 
-# ---- outputs ---------------------------------------------------------------------------------------------------------
+# ---- outputs -------------------------------------------------------------------------------------
 
 
-def several(op: Any, outputs: tuple[Array, ...], saved: tuple[Any, ...], parents: tuple[Node | None, ...]) -> tuple[Tensor, ...]:
+def several(
+    op: Any, outputs: tuple[Array, ...], saved: tuple[Any, ...], parents: tuple[Node | None, ...]
+) -> tuple[Tensor, ...]:
     """Tensors for the outputs of an op that has more than one.
 
-    With one differentiable output, that output's node is the op's.  With more, each is a small node of its own whose
+    With one differentiable output, that output's node is the op's.  With more, each is a small node
+    of its own whose
     `op` is its position; its one parent is the op's node.
     """
     arrays = [y if type(y) in XP else np.asarray(y) for y in outputs]
@@ -101,14 +114,24 @@ def several(op: Any, outputs: tuple[Array, ...], saved: tuple[Any, ...], parents
     main = _node(op, parents, saved, arrays[tracked[0]])
     nodes: dict[int, Node] = {tracked[0]: main}
     if len(tracked) > 1:
-        main.shape, main.dtype = tuple(arrays[i].shape for i in tracked), tuple(arrays[i].dtype for i in tracked)
+        main.shape, main.dtype = (
+            tuple(arrays[i].shape for i in tracked),
+            tuple(arrays[i].dtype for i in tracked),
+        )
         nodes = {i: _node(position, (main,), (), arrays[i]) for position, i in enumerate(tracked)}
     return tuple([handle(y, nodes.get(i)) for i, y in enumerate(arrays)])
 
 
 def _node(op: Any, parents: tuple[Node | None, ...], saved: tuple[Any, ...], y: Array) -> Node:
     node = Node()
-    node.id, node.op, node.parents, node.saved, node.shape, node.dtype = tick(), op, parents, saved, y.shape, y.dtype
+    node.id, node.op, node.parents, node.saved, node.shape, node.dtype = (
+        tick(),
+        op,
+        parents,
+        saved,
+        y.shape,
+        y.dtype,
+    )
     return node
 
 
@@ -116,7 +139,12 @@ def plain(op: Any, outputs: Any) -> Any:
     """A reference's outputs with the constant ones detached, as the fused node has them."""
     if not op.constant:
         return outputs
-    return tuple([y.detach() if i in op.constant and isinstance(y, Tensor) else y for i, y in enumerate(outputs)])
+    return tuple(
+        [
+            y.detach() if i in op.constant and isinstance(y, Tensor) else y
+            for i, y in enumerate(outputs)
+        ]
+    )
 
 
 def unhinted(y: Any) -> Any:
@@ -124,17 +152,23 @@ def unhinted(y: Any) -> Any:
     return y[0] if type(y) is tuple and type(y[-1]) is Hint else y
 
 
-# ---- errors ---------------------------------------------------------------------------------------------------------
+# ---- errors --------------------------------------------------------------------------------------
 
 
 def describe(values: tuple[Any, ...]) -> str:
     """Dtypes and shapes, as errors print them."""
-    return ", ".join(f"{v.dtype} {tuple(v.shape)}" if hasattr(v, "shape") else repr(v) for v in values)
+    return ", ".join(
+        f"{v.dtype} {tuple(v.shape)}" if hasattr(v, "shape") else repr(v) for v in values
+    )
 
 
 def reraise(op: Any, error: Exception, values: tuple[Any, ...]) -> NoReturn:
-    """Raise what a forward raised, saying which op it was and what it was given; the kind of error stays."""
-    backend.check_same(*(v for v in values if hasattr(v, "shape")))  # a library's own message about devices is worse
+    """Raise what a forward raised, saying which op it was and what it was given; the kind of error
+    stays.
+    """
+    backend.check_same(
+        *(v for v in values if hasattr(v, "shape"))
+    )  # a library's own message about devices is worse
     if isinstance(error, IndexError) and not isinstance(error, ValueError):
         kind: type[Exception] = IndexError
     elif isinstance(error, ValueError | TypeError):

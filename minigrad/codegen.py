@@ -1,9 +1,12 @@
-"""Writes an op's `call` and `pull` as straight-line Python: all that can be known of an op is settled once, here.
+"""Writes an op's `call` and `pull` as straight-line Python: all that can be known of an op is
+settled once, here.
 
-A loop over inputs and rules at every call would cost a third of a small training step.  What is written can be read:
+A loop over inputs and rules at every call would cost a third of a small training step.  What is
+written can be read:
 `print(mg.mul.op.source)`; tracebacks and debuggers show it too.
 
-In the text, `x` is the input as it came, `x_` its array (or number), `x_n` its node (None: no gradient wanted).
+In the text, `x` is the input as it came, `x_` its array (or number), `x_n` its node (None: no
+gradient wanted).
 """
 
 from __future__ import annotations
@@ -42,9 +45,11 @@ def _call(op: Op) -> list[str]:
 
 
 def parameters(op: Op) -> dict[str, Any]:
-    """The public function's positional parameters and their defaults (`REQUIRED` for none), in the op's order.
+    """The public function's positional parameters and their defaults (`REQUIRED` for none), in the
+    op's order.
 
-    An axis may be given under PyTorch's name instead, so it and what follows it need a default to be absent.
+    An axis may be given under PyTorch's name instead, so it and what follows it need a default to
+    be absent.
     """
     found: dict[str, Any] = {}
     for name in op.order:
@@ -55,27 +60,40 @@ def parameters(op: Op) -> dict[str, Any]:
 
 
 def signature(op: Op) -> str:
-    """Inputs, then statics (or the order that the op names), then PyTorch's spellings as keywords."""
+    """Inputs, then statics (or the op's own order), then PyTorch's spellings as keywords."""
     # true defaults, which may have no source form, are set on the function object
-    parts = [f"*{n}" if n == op.star else n if default is REQUIRED else f"{n}=None" for n, default in parameters(op).items()]
-    aliases = [f"{ALIASES[name]}=None" for name in op.statics if name in ALIASES and name != op.star]
+    parts = [
+        f"*{n}" if n == op.star else n if default is REQUIRED else f"{n}=None"
+        for n, default in parameters(op).items()
+    ]
+    aliases = [
+        f"{ALIASES[name]}=None" for name in op.statics if name in ALIASES and name != op.star
+    ]
     return ", ".join(parts + (["*"] if aliases and not op.star else []) + aliases)
 
 
 def _normalise(op: Op) -> list[str]:
-    lines = [f"if {ALIASES[n]} is not None: {n} = {ALIASES[n]}" for n in op.statics if n in ALIASES and n != op.star]
+    lines = [
+        f"if {ALIASES[n]} is not None: {n} = {ALIASES[n]}"
+        for n in op.statics
+        if n in ALIASES and n != op.star
+    ]
     if op.star:
         lines.append(f"{op.star} = unpacked({op.star})")
     if "hint" in op.statics:
         lines.append("if type(hint) is Sealed: hint = hint.opened_by_forward")
     if op.reference is not None:
         statics = "".join(f", {name}={name}" for name in op.statics if name != "hint")
-        lines.append(f"if composed.get(): return plain(op, op.reference({', '.join(op.inputs)}{statics}))")
+        lines.append(
+            f"if composed.get(): return plain(op, op.reference({', '.join(op.inputs)}{statics}))"
+        )
     return lines
 
 
 def _unwrap(op: Op) -> list[str]:
-    """Arrays and nodes of the inputs.  Without any Tensor the op is its forward: arrays in, arrays out."""
+    """Arrays and nodes of the inputs.  Without any Tensor the op is its forward: arrays in, arrays
+    out.
+    """
     lines = []
     first, *others = op.inputs
     statics = "".join(f", {name}={name}" for name in op.statics)
@@ -90,7 +108,9 @@ def _unwrap(op: Op) -> list[str]:
         if name == first and not others:
             lines.append(f"else: {bare}")
         elif name == first:
-            lines.append(f"elif {' or '.join(f'isinstance({other}, Tensor)' for other in others)}: {lift}")
+            lines.append(
+                f"elif {' or '.join(f'isinstance({other}, Tensor)' for other in others)}: {lift}"
+            )
             lines.append(f"else: {bare}")
         else:
             lines.append(f"else: {lift}")
@@ -98,13 +118,18 @@ def _unwrap(op: Op) -> list[str]:
 
 
 def _meet(op: Op) -> list[str]:
-    """Operands of different types or dtypes meet by the rules of dtypes (`unify`); the usual cases skip that call."""
+    """Operands of different types or dtypes meet by the rules of dtypes (`unify`); the usual cases
+    skip that call.
+    """
     lines = []
-    first, *others = op.meeting or [None]
+    first, *others = op.meeting
     if others:
-        numbers = "" if op.meeting == op.inputs else f"XP[type({first}_)] is None or "  # else one of them is an array
+        numbers = (
+            "" if op.meeting == op.inputs else f"XP[type({first}_)] is None or "
+        )  # else one of them is an array
         differ = [
-            f"(type({o}_) is not type({first}_) or {numbers}{o}_.dtype is not {first}_.dtype) and (type({o}_) is not float or {first}_n is None)"
+            f"(type({o}_) is not type({first}_) or {numbers}{o}_.dtype is not {first}_.dtype) "
+            f"and (type({o}_) is not float or {first}_n is None)"
             for o in others
         ]
         arrays = ", ".join(f"{name}_" for name in op.meeting)
@@ -122,7 +147,8 @@ def _record(op: Op) -> list[str]:
     needed = " or ".join(f"{name}_n is not None" for name in op.inputs if name in op.tracked)
     lines = [
         "if type(y) not in XP:",
-        f"    if type(y) is tuple: return several(op, y, {saved if op.tracked else '()'}, {parents})",
+        f"    if type(y) is tuple: return several(op, y, {saved if op.tracked else '()'}, "
+        f"{parents})",
         "    y = xp.asarray(y)",
     ]
     if op.tracked:
@@ -144,13 +170,20 @@ def _saved(op: Op, name: str) -> str:
         return name
     if op.joint is not None or len(op.inputs) == 1:
         return f"{name}_"
-    askers = [f"{each}_n is not None" for each, asked in zip(op.inputs, op.asks, strict=True) if name in asked]
+    askers = [
+        f"{each}_n is not None"
+        for each, asked in zip(op.inputs, op.asks, strict=True)
+        if name in asked
+    ]
     return f"({name}_ if {' or '.join(askers)} else None)"
 
 
 def _pull(op: Op) -> list[str]:
     """`pull`: from the cotangent of the output, those of the inputs that need one."""
-    lines = ["def pull(g, saved, parents):", "    " + "".join(f"{n}_n, " for n in op.inputs) + "= parents"]
+    lines = [
+        "def pull(g, saved, parents):",
+        "    " + "".join(f"{n}_n, " for n in op.inputs) + "= parents",
+    ]
     if op.names:
         lines.append("    " + "".join(f"{name}, " for name in op.names) + "= saved")
     if op.joint is not None:
@@ -158,7 +191,10 @@ def _pull(op: Op) -> list[str]:
             lines.append("    needs = " + "".join(f"{name}_n is not None, " for name in op.inputs))
         return [*lines, f"    return rule0({', '.join(op.asks[0])})"]
     calls = [
-        f"rule{i}({', '.join(asked)})" + (f" if {name}_n is not None else None" if len(op.inputs) > 1 else "") if name in op.tracked else "None"
+        f"rule{i}({', '.join(asked)})"
+        + (f" if {name}_n is not None else None" if len(op.inputs) > 1 else "")
+        if name in op.tracked
+        else "None"
         for i, (name, asked) in enumerate(zip(op.inputs, op.asks, strict=True))
     ]
     return [*lines, f"    return ({', '.join(calls)},)"]

@@ -11,7 +11,9 @@ from .dtypes import checked, default_dtype
 from .tensor import Tensor, handle
 
 
-def tensor(data: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+def tensor(
+    data: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
     """A tensor with a copy of the data: numbers, nested lists, an array, or another tensor.
 
     Python floats become the default dtype (float32), integers int64; an array keeps its dtype.
@@ -23,7 +25,13 @@ def tensor(data: Any, dtype: Any = None, device: str | None = None, requires_gra
     return Tensor(data, dtype, device, requires_grad)
 
 
-def full(size: Any, fill_value: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+def full(
+    size: Any,
+    fill_value: Any,
+    dtype: Any = None,
+    device: str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """A tensor of one value; its dtype follows the value, unless it is given."""
     if dtype is None:
         dtype = Tensor(fill_value).dtype
@@ -32,17 +40,23 @@ def full(size: Any, fill_value: Any, dtype: Any = None, device: str | None = Non
     return t.requires_grad_(requires_grad)
 
 
-def zeros(*size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+def zeros(
+    *size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
     """Zeros: `zeros(2, 3)` or `zeros((2, 3))`."""
     return full(_shape(size), 0, dtype or default_dtype(), device, requires_grad)
 
 
-def ones(*size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+def ones(
+    *size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
     """Ones: `ones(2, 3)` or `ones((2, 3))`."""
     return full(_shape(size), 1, dtype or default_dtype(), device, requires_grad)
 
 
-def empty(*size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+def empty(
+    *size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
     """Memory that nobody has filled yet."""
     array = backend.named(device or "cpu").xp.empty(_shape(size), checked(dtype or default_dtype()))
     return handle(array).requires_grad_(requires_grad)
@@ -64,20 +78,37 @@ def ones_like(t: Any, dtype: Any = None) -> Tensor:
     return full_like(t, 1, dtype)
 
 
-def eye(n: int, m: int | None = None, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+def eye(
+    n: int,
+    m: int | None = None,
+    dtype: Any = None,
+    device: str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Ones on the diagonal of an n × m matrix (m = n if it is not given), zeros elsewhere."""
     return Tensor(np.eye(n, m), dtype or default_dtype(), device, requires_grad)
 
 
-def arange(*bounds: float, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
-    """`arange(stop)`, `arange(start, stop)`, `arange(start, stop, step)`: int64 from integers, else the default dtype."""
+def arange(
+    *bounds: float, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
+    """`arange(stop)`, `arange(start, stop)`, `arange(start, stop, step)`: int64 from integers, else
+    the default dtype.
+    """
     values = np.arange(*bounds)
     if dtype is None:
         dtype = default_dtype() if values.dtype.kind == "f" else np.int64
     return Tensor(values, dtype, device, requires_grad)
 
 
-def linspace(start: float, end: float, steps: int, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+def linspace(
+    start: float,
+    end: float,
+    steps: int,
+    dtype: Any = None,
+    device: str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """`steps` numbers from start to end, both included."""
     return Tensor(np.linspace(start, end, steps), dtype or default_dtype(), device, requires_grad)
 

@@ -1,4 +1,6 @@
-"""Element types: NumPy's own dtypes under PyTorch's names, the default one, and what integers become."""
+"""Element types: NumPy's own dtypes under PyTorch's names, the default one, and what integers
+become.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ _default = float32
 
 
 def default_dtype() -> np.dtype[Any]:
-    """The floating dtype of tensors made from Python numbers; float32 unless `set_default_dtype` said otherwise."""
+    """The floating dtype of tensors made from Python numbers; float32 unless `set_default_dtype`
+    said otherwise.
+    """
     return _default
 
 
@@ -33,7 +37,10 @@ def set_default_dtype(dtype: Any) -> None:
     global _default
     wanted = np.dtype(dtype)
     if wanted not in FLOATING:
-        raise DTypeError(f"the default dtype was given as {wanted}; it must be mg.float16, mg.float32 or mg.float64")
+        raise DTypeError(
+            f"the default dtype was given as {wanted}; it must be mg.float16, mg.float32 or "
+            f"mg.float64"
+        )
     _default = wanted
 
 
@@ -43,9 +50,11 @@ def checked(dtype: Any) -> np.dtype[Any]:
     if wanted.kind not in "biu" and wanted.newbyteorder("=") not in FLOATING:
         hint = " (take x.real and x.imag apart)" if wanted.kind == "c" else ""
         raise DTypeError(
-            f"a tensor cannot hold {wanted}{hint}: convert to mg.float32, mg.float64, mg.float16, an integer dtype or mg.bool"
+            f"a tensor cannot hold {wanted}{hint}: convert to mg.float32, mg.float64, "
+            f"mg.float16, an integer dtype or mg.bool"
         )
-    return wanted.newbyteorder("=")
+    native: np.dtype[Any] = wanted.newbyteorder("=")
+    return native
 
 
 def is_floating(dtype: np.dtype[Any]) -> bool:
@@ -54,5 +63,7 @@ def is_floating(dtype: np.dtype[Any]) -> bool:
 
 
 def as_floating(array: Any) -> Any:
-    """A floating array as it is; integers and booleans in the default dtype (so that int / int is not float64)."""
+    """A floating array as it is; integers and booleans in the default dtype (so that int / int is
+    not float64).
+    """
     return array if array.dtype.kind == "f" else array.astype(_default)

@@ -1,4 +1,6 @@
-"""What can go wrong, in four kinds.  Each is also the built-in error that a user would expect to catch."""
+"""What can go wrong, in four kinds.  Each is also the built-in error that a user would expect to
+catch.
+"""
 
 
 class ShapeError(ValueError):

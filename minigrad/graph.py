@@ -1,7 +1,9 @@
 """The graph: nodes, and the clock that orders them and the writes to their memory.
 
-A Node is one application of an op.  Nodes point at the nodes of their inputs and at the few arrays that the op's rules
-asked for, never at Tensors: there are no reference cycles, so memory goes when the last handle goes.
+A Node is one application of an op.  Nodes point at the nodes of their inputs and at the few arrays
+that the op's rules
+asked for, never at Tensors: there are no reference cycles, so memory goes when the last handle
+    goes.
 """
 
 from __future__ import annotations
@@ -15,14 +17,17 @@ from typing import Any
 from . import backend
 from .errors import GraphError
 
-# One clock for nodes and writes: what happens later has the larger number, so sorting by id is sorting topologically.
+# One clock for nodes and writes: what happens later has the larger number, so sorting by id is
+# sorting topologically.
 tick: Callable[[], int] = itertools.count(1).__next__
 
 
 class Node:
-    """One application of an op, or a leaf (op None), or one output of an op with several (op an int: which one).
+    """One application of an op, or a leaf (op None), or one output of an op with several (op an
+    int: which one).
 
-    `saved` holds, in the order of `op.names`, what the rules asked for; None once a sweep has freed it.
+    `saved` holds, in the order of `op.names`, what the rules asked for; None once a sweep has freed
+    it.
     """
 
     __slots__ = ("__weakref__", "dtype", "id", "op", "parents", "saved", "shape")
@@ -35,7 +40,9 @@ class Node:
 
 
 class Leaf(Node):
-    """Where a sweep ends.  It knows its Tensor weakly: a gradient has somewhere to go, and no cycle arises."""
+    """Where a sweep ends.  It knows its Tensor weakly: a gradient has somewhere to go, and no cycle
+    arises.
+    """
 
     __slots__ = ("tensor",)
 
@@ -45,14 +52,15 @@ class Leaf(Node):
         self.tensor: Callable[[], Any] = weakref.ref(tensor)
 
 
-# ---- writes: a saved value that was written to is an error, and the forward pays nothing for it ----------------------
+# ---- writes: a saved value that was written to is an error, and the forward pays nothing for it --
 
 
 @dataclass(slots=True)
 class _Write:
     time: int
     by: str
-    memory: Any  # a weak reference that removes this note when the memory goes, where the owner allows one
+    # a weak reference that removes this note when the memory goes, where the owner allows one
+    memory: Any
 
 
 _writes: dict[int, _Write] = {}  # id of the memory's owner -> its newest write
@@ -67,7 +75,9 @@ def _owner(array: Any) -> Any:
 
 
 def wrote(array: Any, by: str) -> None:
-    """Note that `array` was written in place by the named operation; every in-place write of the library says so."""
+    """Note that `array` was written in place by the named operation; every in-place write of the
+    library says so.
+    """
     global last_write
     last_write = now = tick()
     owner = _owner(array)
@@ -78,7 +88,9 @@ def wrote(array: Any, by: str) -> None:
         return
     try:
         memory = weakref.ref(owner, lambda _: _writes.pop(key, None))
-    except TypeError:  # such memory keeps its note; a younger array that reuses its id has younger nodes
+    except (
+        TypeError
+    ):  # such memory keeps its note; a younger array that reuses its id has younger nodes
         memory = None
     _writes[key] = _Write(now, by, memory)
 
@@ -90,15 +102,19 @@ def check_unwritten(node: Node) -> None:
             write = _writes.get(id(_owner(array))) if backend.find(array) is not None else None
             if write is not None and write.time > node.id:
                 raise GraphError(
-                    f"{node.op.name}: its saved {name!r}, shape {array.shape}, was overwritten by {write.by} between forward "
-                    f"and backward, so its gradient would be wrong; call backward() before that, or give {node.op.name} "
+                    f"{node.op.name}: its saved {name!r}, shape {array.shape}, was overwritten "
+                    f"by {write.by} between forward "
+                    f"and backward, so its gradient would be wrong; call backward() before that, "
+                    f"or give {node.op.name} "
                     f"a copy: .clone()"
                 )
 
 
-# ---- gradient hooks and kept gradients: rare, so they live beside the nodes and not in them ---------------------------
+# ---- gradient hooks and kept gradients: rare, so they live beside the nodes and not in them ------
 
-hooks: weakref.WeakKeyDictionary[Node, dict[int, Callable[[Any], Any]]] = weakref.WeakKeyDictionary()
+hooks: weakref.WeakKeyDictionary[Node, dict[int, Callable[[Any], Any]]] = (
+    weakref.WeakKeyDictionary()
+)
 retained: weakref.WeakKeyDictionary[Node, Callable[[], Any]] = weakref.WeakKeyDictionary()
 
 

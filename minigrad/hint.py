@@ -1,4 +1,6 @@
-"""Hints: what a fused forward leaves for its backward to save work, under seal while derivatives are recorded."""
+"""Hints: what a fused forward leaves for its backward to save work, under seal while derivatives
+are recorded.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +12,21 @@ from .errors import GraphError
 class Hint(tuple[Any, ...]):
     """Arrays that a forward leaves for its backward: they save work, and never carry meaning.
 
-    Saved arrays may speed a derivative up; a derivative that depended on them would be silently wrong at the next order.
+    Saved arrays may speed a derivative up; a derivative that depended on them would be silently
+    wrong at the next order.
     So only forwards and kernels open a hint, and a rule passes it on.
     """
 
     __slots__ = ()
 
-    def __new__(cls, *arrays: Any) -> Hint:
+    def __new__(cls, *arrays: Any) -> Hint:  # noqa: D102  Hint(mean, deviation), not Hint([..])
         return super().__new__(cls, arrays)
 
 
 class Sealed:
-    """A Hint while derivatives are recorded: a rule that opens it, right at order 1 and wrong above, raises instead."""
+    """A Hint while derivatives are recorded: a rule that opens it, right at order 1 and wrong
+    above, raises instead.
+    """
 
     __slots__ = ("opened_by_forward",)
 
@@ -30,7 +35,8 @@ class Sealed:
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise GraphError(
-            "a rule may not open a hint, because its arrays have no derivative: pass it on to a fused op, or ask for the inputs by name"
+            "a rule may not open a hint, because its arrays have no derivative: pass it on to a "
+            "fused op, or ask for the inputs by name"
         )
 
     __iter__ = __getitem__ = __len__ = __array__ = _refuse

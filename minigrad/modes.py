@@ -1,6 +1,8 @@
-"""Switches: recording or not, composed or fused, kernels or none.  Each holds for its thread and its async task.
+"""Switches: recording or not, composed or fused, kernels or none.  Each holds for its thread and
+its async task.
 
-A switch is a `ContextVar`, and every switch is used in one way: as a context manager, or as a decorator of functions,
+A switch is a `ContextVar`, and every switch is used in one way: as a context manager, or as a
+decorator of functions,
 generators and coroutines.
 """
 
@@ -16,20 +18,26 @@ from typing import Any, TypeVar
 
 recording: ContextVar[bool] = ContextVar("recording", default=True)
 composed: ContextVar[bool] = ContextVar("composed", default=False)
-kernels_on: ContextVar[bool] = ContextVar("kernels_on", default=os.environ.get("MINIGRAD_KERNELS", "on").lower() != "off")
+kernels_on: ContextVar[bool] = ContextVar(
+    "kernels_on", default=os.environ.get("MINIGRAD_KERNELS", "on").lower() != "off"
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Switch:
-    """Sets a ContextVar to a value and sets it back: nested, re-entered, and whatever exception passes through.
+    """Sets a ContextVar to a value and sets it back: nested, re-entered, and whatever exception
+    passes through.
 
-    It is set back by value, not by token: a token is void in another context, and generators move between contexts.
+    It is set back by value, not by token: a token is void in another context, and generators
+        move between contexts.
     """
 
     def __init__(self, variable: ContextVar[bool], value: bool) -> None:
         self._variable, self._value = variable, bool(value)
-        self._outer = threading.local()  # one instance may be entered by several threads, and more than once by each
+        self._outer = (
+            threading.local()
+        )  # one instance may be entered by several threads, and more than once by each
 
     def __enter__(self) -> None:
         self._outer.__dict__.setdefault("values", []).append(self._variable.get())
@@ -42,7 +50,8 @@ class Switch:
         """Decorate a function, a generator function or an `async def` function."""
         if inspect.isclass(function) or inspect.isasyncgenfunction(function):
             raise TypeError(
-                f"{type(self).__name__} decorates functions, generators and coroutines, not {function!r}: "
+                f"{type(self).__name__} decorates functions, generators and coroutines, not "
+                f"{function!r}: "
                 f"use `with mg.{type(self).__name__}():` inside its methods"
             )
         if inspect.isgeneratorfunction(function):
@@ -76,7 +85,8 @@ class Switch:
             resume: Callable[[], Any] = functools.partial(next, generator)
             while True:
                 try:
-                    with self._fresh():  # switched only while it runs: a suspended generator must not reach its caller
+                    # switched only while it runs: a suspended generator must not reach its caller
+                    with self._fresh():
                         value = resume()
                 except StopIteration as stop:
                     return stop.value
@@ -112,8 +122,10 @@ class _RecordingSwitch(Switch):
 class no_grad(_RecordingSwitch):
     """Inside, nothing is recorded: results require no grad and keep nothing alive.
 
-    A context manager and a decorator.  In training mode BatchNorm's running statistics still move (`model.eval()` or
-    `nn.frozen_stats(model)` stops them).  A `with` written inside a generator's body holds in its caller too while
+    A context manager and a decorator.  In training mode BatchNorm's running statistics still move
+    (`model.eval()` or
+    `nn.frozen_stats(model)` stops them).  A `with` written inside a generator's body holds in its
+    caller too while
     the generator is suspended; the decorator does not.
     """
 
@@ -127,7 +139,9 @@ class enable_grad(_RecordingSwitch):
 
 
 class set_grad_enabled(Switch):
-    """Recording on or off by a value: takes effect at once; as a context manager or decorator only inside."""
+    """Recording on or off by a value: takes effect at once; as a context manager or decorator only
+    inside.
+    """
 
     def __init__(self, mode: bool) -> None:
         super().__init__(recording, mode)
@@ -150,7 +164,7 @@ def is_grad_enabled() -> bool:
 
 
 class unfused(Switch):
-    """Inside, every fused op runs its reference: the composed form of everything, for comparison."""
+    """Inside, every fused op runs its reference: the composed form of everything, to compare."""
 
     def __init__(self) -> None:
         super().__init__(composed, True)

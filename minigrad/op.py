@@ -1,29 +1,47 @@
-"""What a differentiable operation is: `@op` for primitives, `@fused` for hand-written nodes that a reference defines.
+"""What a differentiable operation is: `@op` for primitives, `@fused` for hand-written nodes that a
+reference defines.
 
     @op(lambda g, y: g * (1 - y * y))
     def tanh(xp, x):
         \"\"\"Hyperbolic tangent.        d tanh x = (1 - tanh² x) dx\"\"\"
         return xp.tanh(x)
 
-A rule's parameter names say what it needs, and nothing else is kept: `g` (the cotangent of the output), `y` (the
-output), an input or a static argument by its name, `in_shapes`, `hint`, and in a joint rule `needs`.  Rules are written
-with operators and ops: at first order they see bare arrays, while derivatives are recorded they see Tensors, so one
+A rule's parameter names say what it needs, and nothing else is kept: `g` (the cotangent of the
+output), `y` (the
+output), an input or a static argument by its name, `in_shapes`, `hint`, and in a joint rule
+`needs`.  Rules are written
+with operators and ops: at first order they see bare arrays, while derivatives are recorded they
+    see Tensors, so one
 rule serves every order.
 """
 
 from __future__ import annotations
 
 import inspect
+import itertools
 import linecache
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import backend, codegen
-from .calling import floats, operand, plain, reraise, several, shape_of, space_of, unhinted, unify, unpacked
+from .calling import (
+    floats,
+    operand,
+    plain,
+    reraise,
+    several,
+    shape_of,
+    space_of,
+    unhinted,
+    unify,
+    unpacked,
+)
 from .graph import Node, tick
-from .hint import Hint, Sealed
-from .modes import Switch, composed, kernels_on, recording
-from .tensor import Tensor, handle
+from .hint import Hint as Hint
+from .hint import Sealed
+from .modes import composed, kernels_on, recording
+from .reference import through_reference
+from .tensor import Tensor
 
 Rule = Callable[..., Any]
 registry: dict[str, Op] = {}
@@ -31,11 +49,19 @@ RESERVED = {"g", "y", "hint", "in_shapes", "needs"}
 
 
 class Op:
-    """A differentiable operation: what it computes, a rule for each input (or a joint one), or a reference to go through."""
+    """A differentiable operation: what it computes, a rule for each input (or a joint one), or a
+    reference to go through.
+    """
 
-    def __init__(self, forward: Callable[..., Any], rules: Sequence[Rule | None], reference: Rule | None, **options: Any) -> None:
-        self.forward, self.reference = forward, reference
-        self.name = forward.__name__.rstrip("_") if not forward.__name__.startswith("_") else forward.__name__
+    def __init__(
+        self,
+        forward: Callable[..., Any],
+        rules: Sequence[Rule | None],
+        reference: Rule | None,
+        **options: Any,
+    ) -> None:
+        self.forward, self.reference, self.method = forward, reference, False
+        self.name = forward.__name__
         self.doc = inspect.getdoc(forward) or ""
         self.constant: tuple[int, ...] = options.get("constant", ())
         self.star: str | None = options.get("star")
@@ -54,22 +80,28 @@ class Op:
         """Settle the rules, and write `call` and `pull` for them."""
         self.joint: Rule | None = rules if callable(rules) else None
         if self.joint is None and not rules and self.reference is not None:
-            self.joint = _through_reference(self)
-        self.rules = [self.joint] if self.joint is not None else list(rules)  # type: ignore[arg-type]
+            self.joint = through_reference(self)
+        self.rules: list[Rule | None] = [self.joint] if self.joint else list(rules)  # type: ignore[arg-type]
         if self.joint is None and len(self.rules) != len(self.inputs):
-            raise TypeError(f"op {self.name}: {len(self.rules)} rules for {len(self.inputs)} inputs {self.inputs}; write one for each (None: no gradient)")
+            raise TypeError(
+                f"op {self.name}: {len(self.rules)} rules for {len(self.inputs)} inputs "
+                f"{self.inputs}; write one for each (None: no gradient)"
+            )
         self.asks = [_asked(rule) for rule in self.rules]
-        self.names = [n for n in dict.fromkeys(n for asked in self.asks for n in asked) if n not in ("g", "needs")]
         self._check_asked()
-        without = {n for n, rule in zip(self.inputs, self.rules, strict=False) if rule is None} | set(self.untracked)
-        self.tracked = [n for n in self.inputs if n not in without]
-        self.meeting = self.tracked or self.inputs  # indices and masks keep their dtype; comparisons compare like with like
+        asked = dict.fromkeys(itertools.chain(*self.asks))
+        self.names = [name for name in asked if name not in ("g", "needs")]
+        rules_by_input = dict(zip(self.inputs, self.rules * len(self.inputs), strict=False))
+        self.tracked = [n for n, r in rules_by_input.items() if r and n not in self.untracked]
+        # indices and masks keep their dtype; comparisons compare like with like
+        self.meeting = self.tracked or self.inputs
         self._write()
 
     def kernel(self, backend_name: str, needs: str | None = None) -> Callable[[Rule], Rule]:
         """Decorate a faster body for a backend ("cpu" is also called "numpy", "cuda" also "cupy").
 
-        The body has the forward's signature; it may return NotImplemented for what it does not serve.
+        The body has the forward's signature; it may return NotImplemented for what it does not
+        serve.
 
         Args:
             backend_name: the backend whose arrays it takes.
@@ -95,7 +127,12 @@ class Op:
     def _write(self) -> None:
         self.source = codegen.source(self)
         file = f"<op {self.name}>"
-        linecache.cache[file] = len(self.source), None, self.source.splitlines(True), file  # what tracebacks will show
+        linecache.cache[file] = (
+            len(self.source),
+            None,
+            self.source.splitlines(True),
+            file,
+        )  # what tracebacks will show
         self._space.update({f"rule{i}": rule for i, rule in enumerate(self.rules)})
         kept = getattr(self, "call", None)
         exec(compile(self.source, file, "exec"), self._space)
@@ -105,53 +142,80 @@ class Op:
             self.call: Any = written
         else:  # the same function object, new code: whoever imported it sees the rule
             self.call.__code__ = written.__code__
-        self.call.__doc__, self.call.__module__, self.call.op = self.doc, self.forward.__module__, self
-        defaults = [d for n, d in codegen.parameters(self).items() if d is not codegen.REQUIRED and n != self.star]
+        self.call.__doc__, self.call.__module__, self.call.op = (
+            self.doc,
+            self.forward.__module__,
+            self,
+        )
+        defaults = [
+            d
+            for n, d in codegen.parameters(self).items()
+            if d is not codegen.REQUIRED and n != self.star
+        ]
         self.call.__defaults__ = tuple(defaults)
 
     def _check_names(self) -> None:
         clash = RESERVED & set(self.inputs)
         if clash:
-            raise NameError(f"op {self.name}: an input may not be called {sorted(clash)}, which rules ask the engine for; rename it (dy is usual for a cotangent)")
+            raise NameError(
+                f"op {self.name}: an input may not be called {sorted(clash)}, which rules ask "
+                f"the engine for; rename it (dy is usual for a cotangent)"
+            )
         if not self.inputs:
-            raise TypeError(f"op {self.name}: no array input; write `def {self.name}(xp, x, *, option=...)`: arrays first, static arguments by keyword")
+            raise TypeError(
+                f"op {self.name}: no array input; write `def {self.name}(xp, x, *, option=...)`: "
+                f"arrays first, static arguments by keyword"
+            )
 
     def _check_asked(self) -> None:
         known = RESERVED | set(self.inputs) | set(self.statics)
         for asked in self.asks:
             if unknown := [n for n in asked if n not in known]:
-                raise NameError(f"op {self.name}: a rule asks for {unknown}; it may ask for {sorted(known)}")
+                raise NameError(
+                    f"op {self.name}: a rule asks for {unknown}; it may ask for {sorted(known)}"
+                )
 
     def __repr__(self) -> str:
         return f"<op {self.name}({codegen.signature(self)})>"
 
 
-def op(*rules: Rule | None, method: bool = True, **options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Define a primitive op from its forward; one rule for each array input, or one joint rule given to `.vjp`.
+def op(
+    *rules: Rule | None, method: bool = True, **options: Any
+) -> Callable[[Callable[..., Any]], Any]:
+    """Define a primitive op from its forward; one rule for each array input, or one joint rule
+    given to `.vjp`.
 
     Args:
-        rules: pull-backs in the inputs' order; None for an input without a gradient (indices, masks).
+        rules: pull-backs in the inputs' order; None for an input without a gradient (indices,
+            masks).
         method: whether the op becomes a method of Tensor and a name in `mg`.
         constant: outputs (by position) that carry no gradient.
         star: the static argument that the public function takes as `*args` (shapes, axes).
         order: the public order of arguments, where it is not inputs first.
         floating: integers become the default dtype first.
-        untracked: inputs of an op with a joint rule, or none, that carry no gradient (indices, labels).
+        untracked: inputs of an op with a joint rule, or none, that carry no gradient (indices,
+            labels).
 
     Raises:
         NameError: a rule asks for an unknown name, or an input has a reserved one.
         TypeError: the number of rules is not the number of inputs.
 
-    The forward is `forward(xp, *arrays, *, static=...)`: it sees arrays of one backend, `xp` is their namespace.
+    The forward is `forward(xp, *arrays, *, static=...)`: it sees arrays of one backend, `xp` is
+    their namespace.
     """
     return lambda forward: _defined(Op(forward, rules, None, **options), method)
 
 
-def fused(*rules: Rule | None, reference: Rule, method: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Define a fused op: `reference`, made of other ops, says what it means; the forward says it faster.
+def fused(
+    *rules: Rule | None, reference: Rule, method: bool = False, **options: Any
+) -> Callable[[Callable[..., Any]], Any]:
+    """Define a fused op: `reference`, made of other ops, says what it means; the forward says it
+    faster.
 
-    The forward may return `outputs, Hint(...)`.  Without rules the op is differentiated through its reference; a joint
-    rule is added with `@name.vjp`, kernels with `@name.kernel(backend)`.  The options are those of `op`.
+    The forward may return `outputs, Hint(...)`.  Without rules the op is differentiated through its
+    reference; a joint
+    rule is added with `@name.vjp`, kernels with `@name.kernel(backend)`.  The options are those of
+    `op`.
     """
     return lambda forward: _defined(Op(forward, rules, reference, **options), method)
 
@@ -159,19 +223,30 @@ def fused(*rules: Rule | None, reference: Rule, method: bool = False, **options:
 def _defined(new: Op, method: bool) -> Any:
     old = registry.get(new.name)
     if old is not None and old.forward.__module__ != new.forward.__module__:
-        raise NameError(f"an op called {new.name!r} exists already in {old.forward.__module__}: give yours another name")
+        raise NameError(
+            f"an op called {new.name!r} exists already in {old.forward.__module__}: give yours "
+            f"another name"
+        )
     if method:
         if old is None and new.name in vars(Tensor):
-            raise NameError(f"op {new.name}: Tensor.{new.name} means something else; give the op another name, or method=False")
+            raise NameError(
+                f"op {new.name}: Tensor.{new.name} means something else; give the op another "
+                f"name, or method=False"
+            )
         setattr(Tensor, new.name, new.call)
-    new.method = method  # type: ignore[attr-defined]
+    new.method = method
     registry[new.name] = new
 
     def vjp(rule: Rule) -> Rule:
         new.define(rule)
         return rule
 
-    new.call.vjp, new.call.kernel, new.call.forward, new.call.reference = vjp, new.kernel, new.forward, new.reference
+    new.call.vjp, new.call.kernel, new.call.forward, new.call.reference = (
+        vjp,
+        new.kernel,
+        new.forward,
+        new.reference,
+    )
     return new.call
 
 
@@ -179,41 +254,6 @@ def _asked(rule: Rule | None) -> list[str]:
     if rule is None:
         return []
     return getattr(rule, "asks", None) or list(inspect.signature(rule).parameters)
-
-
-def _through_reference(o: Op) -> Rule:
-    """The rule of a fused op that has none: differentiate the definition."""
-    statics = [n for n in o.statics if n != "hint"]
-
-    def rule(g: Any, needs: tuple[bool, ...], *values: Any) -> list[Any]:
-        from .sweep import grad
-
-        inputs, fixed = values[: len(o.inputs)], dict(zip(statics, values[len(o.inputs) :], strict=True))
-        recorded = any(isinstance(value, Tensor) for value in inputs)
-        again = [_fresh(value, wanted) for value, wanted in zip(inputs, needs, strict=True)]
-        with Switch(recording, True):
-            outputs = o.reference(*again, **fixed)  # type: ignore[misc]
-        outputs = [y for i, y in enumerate(outputs if isinstance(outputs, tuple) else (outputs,)) if i not in o.constant]
-        seeds = list(g) if isinstance(g, tuple) else [g]
-        pairs = [(y, seed) for y, seed in zip(outputs, seeds, strict=True) if isinstance(y, Tensor) and y.requires_grad]
-        wanted = [t for t, need in zip(again, needs, strict=True) if need]
-        found: Any = [None] * len(wanted)
-        if pairs:
-            found = grad([y for y, _ in pairs], wanted, [seed for _, seed in pairs], create_graph=recorded, allow_unused=True)
-        gradients = iter(found if recorded else [each if each is None else each.array for each in found])
-        return [next(gradients) if need else None for need in needs]
-
-    rule.asks = ["g", "needs", *o.inputs, *statics]  # type: ignore[attr-defined]
-    return rule
-
-
-def _fresh(value: Any, wanted: bool) -> Any:
-    """A handle to differentiate to: recorded values keep their history behind it, arrays become leaves."""
-    if not wanted:
-        return value
-    if isinstance(value, Tensor) and value.node is not None:
-        return clone(value)
-    return handle(value.array if isinstance(value, Tensor) else value).requires_grad_()
 
 
 def _with_kernels(o: Op) -> Callable[..., Any]:
@@ -234,24 +274,29 @@ def _with_kernels(o: Op) -> Callable[..., Any]:
 
 def _names() -> dict[str, Any]:
     """What the generated text refers to."""
-    return {
-        "Hint": Hint, "Node": Node, "Sealed": Sealed, "Tensor": Tensor, "XP": backend.XP, "composed": composed, "floats": floats,
-        "new": object.__new__, "operand": operand, "plain": plain, "recording": recording, "reraise": reraise,
-        "several": several, "shape_of": shape_of, "space_of": space_of, "tick": tick, "unhinted": unhinted, "unify": unify,
-        "unpacked": unpacked,
-    }  # fmt: skip
+    helpers = (
+        *(Hint, Node, Sealed, Tensor),
+        *(floats, operand, plain, reraise, several, shape_of, space_of, unhinted, unify, unpacked),
+    )
+    return {each.__name__: each for each in helpers} | {
+        "XP": backend.XP,
+        "composed": composed,
+        "new": object.__new__,
+        "recording": recording,
+        "tick": tick,
+    }
 
 
-# ---- two ops that the sweep and the engine itself need -----------------------------------------------------------------------------
+# ---- two ops that the sweep and the engine itself need -------------------------------------------
 
 
 @op(lambda g: g)
-def clone(xp, x):  # type: ignore[no-untyped-def]
+def clone(xp: Any, x: Any) -> Any:
     """A copy of x, with x's history.        d x = dx"""
     return x.copy()
 
 
 @op(lambda g: g, method=False)  # the sweep gives every gradient its tensor's dtype
-def cast(xp, x, *, dtype):  # type: ignore[no-untyped-def]
+def cast(xp: Any, x: Any, *, dtype: Any) -> Any:
     """x in another floating dtype.        d x = dx"""
     return x.astype(dtype)

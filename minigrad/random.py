@@ -1,4 +1,6 @@
-"""Randomness: one seeded generator on the host, whatever the device, so that one seed gives the same weights everywhere."""
+"""Randomness: one seeded generator on the host, whatever the device, so that one seed gives the
+same weights everywhere.
+"""
 
 from __future__ import annotations
 
@@ -41,17 +43,27 @@ def _tensor(values: Any, dtype: Any, device: str | None, requires_grad: bool) ->
     return Tensor(values, dtype or default_dtype(), device, requires_grad)
 
 
-def rand(*size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+def rand(
+    *size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
     """Uniform draws from [0, 1)."""
     return _tensor(draw("uniform", _shape(size), 0.0, 1.0), dtype, device, requires_grad)
 
 
-def randn(*size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+def randn(
+    *size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
     """Draws from the standard normal distribution."""
     return _tensor(draw("normal", _shape(size), 0.0, 1.0), dtype, device, requires_grad)
 
 
-def randint(low: int, high: int | None = None, size: Any = (), dtype: Any = np.int64, device: str | None = None) -> Tensor:
+def randint(
+    low: int,
+    high: int | None = None,
+    size: Any = (),
+    dtype: Any = np.int64,
+    device: str | None = None,
+) -> Tensor:
     """Integers from [low, high), or from [0, low) if high is not given."""
     low, high = (0, low) if high is None else (low, high)
     return Tensor(_generator.integers(low, high, size), dtype, device)

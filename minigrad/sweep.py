@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from heapq import heappop, heappush
 from typing import Any
 
 from . import backend, dtypes, graph
 from .errors import DeviceError, DTypeError, GraphError, ShapeError
-from .graph import Node
+from .graph import Leaf, Node
 from .hint import Hint, Sealed
 from .modes import Switch, recording
 from .op import cast, clone
@@ -33,22 +32,28 @@ def grad(
     Args:
         outputs: what to differentiate: a tensor or several, whose gradients add up.
         inputs: a tensor or several that require grad.
-        grad_outputs: a cotangent for each output, of its shape; may be left out (or None) for single numbers.
+        grad_outputs: a cotangent for each output, of its shape; may be left out (or None) for
+            single numbers.
         retain_graph: keep what the graph saved, for another sweep; by default `create_graph`.
-        create_graph: record the derivatives, so that they can be differentiated again, to any order.
+        create_graph: record the derivatives, so that they can be differentiated again, to any
+            order.
         allow_unused: give None for an input that the outputs do not depend on, instead of raising.
 
     Returns:
         A tuple with a gradient for each input, of its shape and dtype; no two share memory.
 
     Raises:
-        GraphError: nothing to differentiate, an unused input, a graph swept twice, a saved value written to.
+        GraphError: nothing to differentiate, an unused input, a graph swept twice, a saved
+            value written to.
         ShapeError, DTypeError, DeviceError: a cotangent that does not fit its output.
     """
     xs, ys = _sequence(inputs), _sequence(outputs)
     for x in xs:
         if x.node is None:
-            raise GraphError(f"grad() with respect to a tensor of shape {x.shape} that does not require grad: set requires_grad=True before using it")
+            raise GraphError(
+                f"grad() with respect to a tensor of shape {x.shape} that does not require grad: "
+                f"set requires_grad=True before using it"
+            )
     wanted = {x.node for x in xs}
     gs = _sequence(grad_outputs) if grad_outputs is not None else [None] * len(ys)
     found = _from_outputs(ys, gs, wanted, True, create_graph, retain_graph)
@@ -57,7 +62,10 @@ def grad(
     for i, x in enumerate(xs):
         g = found.get(x.node)
         if g is None and not allow_unused:
-            raise GraphError(f"the outputs do not depend on input {i} of shape {x.shape}: leave it out, or pass allow_unused=True to get None")
+            raise GraphError(
+                f"the outputs do not depend on input {i} of shape {x.shape}: leave it out, or "
+                f"pass allow_unused=True to get None"
+            )
         results.append(None if g is None else _owned(g, seen))
     return tuple(results)
 
@@ -68,7 +76,7 @@ def backward(y: Tensor, gradient: Any, retain_graph: bool | None, create_graph: 
     found = _from_outputs([y], [gradient], retained, False, create_graph, retain_graph)
     seen = {id(getattr(gradient, "array", gradient))}
     for node, g in found.items():
-        t = node.tensor() if node.op is None else graph.retained[node]()  # type: ignore[attr-defined]
+        t = node.tensor() if isinstance(node, Leaf) else graph.retained[node]()
         if t is None or t.node is not node:
             continue
         if t.grad is not None:
@@ -77,11 +85,21 @@ def backward(y: Tensor, gradient: Any, retain_graph: bool | None, create_graph: 
 
 
 def _from_outputs(
-    ys: Sequence[Tensor], gs: Sequence[Any], wanted: set[Any], pruned: bool, create_graph: bool, retain: bool | None
+    ys: Sequence[Tensor],
+    gs: Sequence[Any],
+    wanted: set[Any],
+    pruned: bool,
+    create_graph: bool,
+    retain: bool | None,
 ) -> dict[Node, Any]:
-    """Check the seeds, then sweep: {node: gradient} for the wanted nodes, or for them and all leaves."""
+    """Check the seeds, then sweep: {node: gradient} for the wanted nodes, or for them and all
+    leaves.
+    """
     if len(ys) != len(gs):
-        raise ShapeError(f"{len(gs)} grad_outputs for {len(ys)} outputs: give one for each (None for a single number)")
+        raise ShapeError(
+            f"{len(gs)} grad_outputs for {len(ys)} outputs: give one for each (None for a single "
+            f"number)"
+        )
     nodes, seeds = [], []
     for y, g in zip(ys, gs, strict=True):
         if y.node is not None:
@@ -89,14 +107,19 @@ def _from_outputs(
             seeds.append(_seed(y, g, create_graph))
         elif g is not None or len(ys) == 1:
             raise GraphError(
-                f"nothing to differentiate: the output of shape {y.shape}, dtype {y.dtype}, does not depend on a tensor that requires "
+                f"nothing to differentiate: the output of shape {y.shape}, dtype {y.dtype}, does "
+                f"not depend on a tensor that requires "
                 "grad (integer results, statistics, and what no_grad() made carry none)"
             )
     if not nodes:
-        raise GraphError("nothing to differentiate: no output depends on a tensor that requires grad")
+        raise GraphError(
+            "nothing to differentiate: no output depends on a tensor that requires grad"
+        )
     only = _leading_to(wanted, nodes) if pruned else None
     with Switch(recording, create_graph):
-        return _sweep(nodes, seeds, wanted, only, create_graph, create_graph if retain is None else retain)
+        return _sweep(
+            nodes, seeds, wanted, only, create_graph, create_graph if retain is None else retain
+        )
 
 
 def _seed(y: Tensor, g: Any, create_graph: bool) -> Any:
@@ -104,14 +127,23 @@ def _seed(y: Tensor, g: Any, create_graph: bool) -> Any:
     place = backend.of(y.array)
     if g is None:
         if y.size != 1:
-            raise ShapeError(f"an output of shape {y.shape} needs a gradient of that shape: only a single number can do without")
+            raise ShapeError(
+                f"an output of shape {y.shape} needs a gradient of that shape: only a single "
+                f"number can do without"
+            )
         g = handle(place.xp.ones(y.shape, y.dtype))
     elif not isinstance(g, Tensor):
         g = handle(g) if backend.find(g) is not None else Tensor(g, device=y.device)
     if g.shape != y.shape:
-        raise ShapeError(f"the gradient has shape {g.shape}, the output {y.shape}: they must be equal (nothing is broadcast)")
+        raise ShapeError(
+            f"the gradient has shape {g.shape}, the output {y.shape}: they must be equal "
+            f"(nothing is broadcast)"
+        )
     if backend.of(g.array) is not place:
-        raise DeviceError(f"the gradient is on {g.device}, the output on {y.device}: move it with .to({y.device!r})")
+        raise DeviceError(
+            f"the gradient is on {g.device}, the output on {y.device}: move it with "
+            f".to({y.device!r})"
+        )
     if not dtypes.is_floating(g.dtype):
         raise DTypeError(f"the gradient is {g.dtype}, the output {y.dtype}: give floating numbers")
     if g.dtype != y.dtype:
@@ -119,11 +151,22 @@ def _seed(y: Tensor, g: Any, create_graph: bool) -> Any:
     return g if create_graph else g.array
 
 
-def _sweep(nodes: Sequence[Any], seeds: Sequence[Any], wanted: set[Any], only: set[Node] | None, create_graph: bool, retain: bool) -> dict[Node, Any]:
-    """Take the youngest node first: every consumer of a value has then been met before its producer."""
+def _sweep(
+    nodes: Sequence[Any],
+    seeds: Sequence[Any],
+    wanted: set[Any],
+    only: set[Node] | None,
+    create_graph: bool,
+    retain: bool,
+) -> dict[Node, Any]:
+    """Take the youngest node first: every consumer of a value has then been met before its
+    producer.
+    """
     got: dict[Any, Any] = {}  # node -> its gradient so far; in the end, the leaves'
     found: dict[Node, Any] = {}
-    ours: set[Node] = set()  # nodes whose gradient is a sum made here, which may be added to in place
+    ours: set[Node] = (
+        set()
+    )  # nodes whose gradient is a sum made here, which may be added to in place
     heap: list[tuple[int, Node]] = []
     parents, gs = nodes, seeds
     while True:
@@ -137,9 +180,11 @@ def _sweep(nodes: Sequence[Any], seeds: Sequence[Any], wanted: set[Any], only: s
                 if parent.op is not None:
                     heappush(heap, (-parent.id, parent))
             elif parent in ours:
-                got[parent] = operator.iadd(got[parent], g)
+                got[parent] = _add_in_place(got[parent], g)
             else:
-                got[parent] = got[parent] + g  # the first may be someone else's memory: never in place
+                got[parent] = (
+                    got[parent] + g
+                )  # the first may be someone else's memory: never in place
                 if not create_graph:
                     ours.add(parent)
         if not heap:
@@ -163,16 +208,33 @@ def _sweep(nodes: Sequence[Any], seeds: Sequence[Any], wanted: set[Any], only: s
     return found
 
 
+def _add_in_place(total: Any, g: Any) -> Any:
+    total += g
+    return total
+
+
 def _pull(node: Node, g: Any, only: set[Node] | None, create_graph: bool) -> tuple[Any, Any]:
     """Apply a node's rules: its parents, and a gradient for each that needs one."""
     op, saved, parents = node.op, node.saved, node.parents
     if saved is None:
-        raise GraphError(f"{op.name}: this graph was swept already, which freed what it saved: pass retain_graph=True the first time")
+        raise GraphError(
+            f"{op.name}: this graph was swept already, which freed what it saved: pass "
+            f"retain_graph=True the first time"
+        )
     if graph.last_write > node.id:
         graph.check_unwritten(node)
     if type(g) is list:  # several outputs: zeros where nothing came
-        zeros = backend.of(next(each for each in g if each is not None).array if create_graph else next(each for each in g if each is not None))
-        g = tuple([_zeros(zeros, s, d, create_graph) if each is None else each for each, s, d in zip(g, node.shape, node.dtype, strict=True)])
+        zeros = backend.of(
+            next(each for each in g if each is not None).array
+            if create_graph
+            else next(each for each in g if each is not None)
+        )
+        g = tuple(
+            [
+                _zeros(zeros, s, d, create_graph) if each is None else each
+                for each, s, d in zip(g, node.shape, node.dtype, strict=True)
+            ]
+        )
     if only is not None:
         parents = tuple([p if p in only else None for p in parents])
     try:
@@ -186,7 +248,9 @@ def _pull(node: Node, g: Any, only: set[Node] | None, create_graph: bool) -> tup
 
 
 def _tracked(node: Node) -> tuple[Any, ...]:
-    """What a node saved, as Tensors that know where they came from: rules applied to them record the derivative."""
+    """What a node saved, as Tensors that know where they came from: rules applied to them record
+    the derivative.
+    """
     known = dict(zip(node.op.inputs, node.parents, strict=True))
     values: list[Any] = []
     for name, value in zip(node.op.names, node.saved or (), strict=True):
@@ -206,7 +270,10 @@ def _fitted(g: Any, node: Node) -> Any:
         try:
             g = sum_to(g, shape=node.shape)
         except ShapeError as error:
-            raise ShapeError(f"a rule gave a gradient of shape {g.shape} for an input of shape {node.shape}, which was not broadcast to it") from error
+            raise ShapeError(
+                f"a rule gave a gradient of shape {g.shape} for an input of shape {node.shape}, "
+                f"which was not broadcast to it"
+            ) from error
     return g if g.dtype == node.dtype else cast(g, dtype=node.dtype)
 
 
@@ -228,13 +295,18 @@ def _hooked(node: Node, g: Any, create_graph: bool) -> Any:
         changed = hook(given)
         if changed is not None:
             if changed.shape != given.shape:
-                raise ShapeError(f"a hook returned a gradient of shape {changed.shape} for one of {given.shape}: return that shape, or None")
+                raise ShapeError(
+                    f"a hook returned a gradient of shape {changed.shape} for one of "
+                    f"{given.shape}: return that shape, or None"
+                )
             g = changed if create_graph else changed.array
     return g
 
 
 def _owned(g: Any, seen: set[int]) -> Tensor:
-    """A gradient as a Tensor whose memory is shared with no other gradient and not with the caller's seed."""
+    """A gradient as a Tensor whose memory is shared with no other gradient and not with the
+    caller's seed.
+    """
     array = g.array if isinstance(g, Tensor) else g
     if backend.find(array) is None:  # a NumPy scalar, from arithmetic on 0-d arrays
         g = array = backend.named("cpu").asarray(array)

@@ -1,4 +1,6 @@
-"""Tensor: a light handle on an array and on where it came from.  Operators and methods come from the ops (see op.py)."""
+"""Tensor: a light handle on an array and on where it came from.  Operators and methods come from
+the ops (see op.py).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from .errors import DTypeError, GraphError, ShapeError
 from .graph import HookHandle, Leaf, Node
 
 if TYPE_CHECKING:
-    from ._methods import Methods  # a stub written from the registry: the ops as methods, for type checkers
+    from ._methods import (
+        Methods,
+    )  # a stub written from the registry: the ops as methods, for type checkers
 else:
     Methods = object
 
@@ -26,9 +30,11 @@ class Tensor(Methods):
 
     Args:
         data: numbers, nested lists, an array or a Tensor; it is copied.
-        dtype: the element type; by default an array keeps its own, Python floats become the default dtype.
+        dtype: the element type; by default an array keeps its own, Python floats become the
+            default dtype.
         device: "cpu", "cuda", "cuda:1"; by default where the data is.
-        requires_grad: whether `backward()` shall collect a gradient in `.grad`; floating dtypes only.
+        requires_grad: whether `backward()` shall collect a gradient in `.grad`; floating dtypes
+            only.
 
     Raises:
         DTypeError: no tensor dtype fits, or an integer tensor is to require grad.
@@ -40,7 +46,9 @@ class Tensor(Methods):
     node: Node | None  # where it came from; None for a constant
     grad: Tensor | None
 
-    def __init__(self, data: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> None:
+    def __init__(
+        self, data: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+    ) -> None:
         self.array = _new_array(data, dtype, device)
         self.node = self.grad = None
         if requires_grad:
@@ -86,11 +94,17 @@ class Tensor(Methods):
     def requires_grad(self, wanted: bool) -> None:
         if not self.is_leaf:
             if not wanted:
-                raise GraphError(f"a result of {op_name(self)} requires grad because its inputs do: use .detach() for one that does not")
+                raise GraphError(
+                    f"a result of {op_name(self)} requires grad because its inputs do: use "
+                    f".detach() for one that does not"
+                )
         elif not wanted:
             self.node = None
         elif not dtypes.is_floating(self.dtype):
-            raise DTypeError(f"only floating tensors can require grad, not {self.dtype}: convert first, with .float() or .double()")
+            raise DTypeError(
+                f"only floating tensors can require grad, not {self.dtype}: convert first, with "
+                f".float() or .double()"
+            )
         elif self.node is None:
             self.node = Leaf(self)
 
@@ -106,9 +120,11 @@ class Tensor(Methods):
 
     @property
     def data(self) -> Array:
-        """The bare array.  A leaf's may be written (`t.data -= step`); a result's is a read-only view.
+        """The bare array.  A leaf's may be written (`t.data -= step`); a result's is a read-only
+        view.
 
-        Setting it rebinds: graphs built before keep the old array and stay right.  Writing *into* it
+        Setting it rebinds: graphs built before keep the old array and stay right.  Writing
+            *into* it
         (`t.data[0] = 1`) cannot be noticed: write `with mg.no_grad(): t[0] = 1` instead, which is.
         """
         return self.array if self.is_leaf else backend.of(self.array).freeze(self.array.view())
@@ -118,12 +134,17 @@ class Tensor(Methods):
         if value is self.array:  # `t.data -= step` has written in place already
             graph.wrote(self.array, "t.data = ...")
         elif not self.is_leaf:
-            raise GraphError(f"the data of a result of {op_name(self)} cannot be replaced: take .detach() or .clone() and change that")
+            raise GraphError(
+                f"the data of a result of {op_name(self)} cannot be replaced: take .detach() or "
+                f".clone() and change that"
+            )
         else:
             self.rebind(_new_array(value, None, None, copy=False))
 
     def rebind(self, array: Array) -> None:
-        """Make a leaf hold another array, of any shape and dtype.  Graphs built before keep the old one."""
+        """Make a leaf hold another array, of any shape and dtype.  Graphs built before keep the old
+        one.
+        """
         moved = self.node is not None and (array.shape != self.shape or array.dtype != self.dtype)
         self.array = array
         if moved:
@@ -135,11 +156,16 @@ class Tensor(Methods):
     def item(self) -> Any:
         """The only element, as a Python number."""
         if self.size != 1:
-            raise ShapeError(f"item() needs exactly one element, but the shape is {self.shape}: use .tolist(), or index first")
+            raise ShapeError(
+                f"item() needs exactly one element, but the shape is {self.shape}: use "
+                f".tolist(), or index first"
+            )
         return self.array.item()
 
     def numpy(self) -> np.ndarray[Any, Any]:
-        """A read-only host array of the values (shared memory on the CPU): it cannot corrupt the graph."""
+        """A read-only host array of the values (shared memory on the CPU): it cannot corrupt the
+        graph.
+        """
         return backend.of(self.array).to_numpy(self.array)  # type: ignore[no-any-return]
 
     def tolist(self) -> Any:
@@ -148,7 +174,10 @@ class Tensor(Methods):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         if not isinstance(self.array, np.ndarray):
-            raise TypeError(f"this tensor is on {self.device}; NumPy needs a copy on the host: say .cpu() or .numpy() first")
+            raise TypeError(
+                f"this tensor is on {self.device}; NumPy needs a copy on the host: say .cpu() or "
+                f".numpy() first"
+            )
         view = self.numpy()
         if dtype is not None and np.dtype(dtype) != view.dtype:
             return view.astype(dtype)
@@ -158,9 +187,17 @@ class Tensor(Methods):
         raise TypeError(_refusal(function.__name__))
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        """`array * tensor` is recorded; other NumPy functions refuse, because they would drop the gradient."""
+        """`array * tensor` is recorded; other NumPy functions refuse, because they would drop the
+        gradient.
+        """
         reflected = _REFLECTED.get(ufunc.__name__)
-        if method != "__call__" or kwargs or reflected is None or len(inputs) != 2 or inputs[1] is not self:
+        if (
+            method != "__call__"
+            or kwargs
+            or reflected is None
+            or len(inputs) != 2
+            or inputs[1] is not self
+        ):
             raise TypeError(_refusal(ufunc.__name__))
         return getattr(self, reflected)(inputs[0])
 
@@ -170,7 +207,9 @@ class Tensor(Methods):
         """The same values (shared memory) outside the graph."""
         return handle(self.array)
 
-    def backward(self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False) -> None:
+    def backward(
+        self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False
+    ) -> None:
         """Add d(self)/d(leaf) to the `.grad` of every leaf that requires grad.
 
         Args:
@@ -193,18 +232,23 @@ class Tensor(Methods):
     def retain_grad(self) -> None:
         """Let `backward()` fill `.grad` of this result too; a leaf's is filled anyway."""
         if self.node is None:
-            raise GraphError("retain_grad() on a tensor that does not require grad: nothing will flow to it")
+            raise GraphError(
+                "retain_grad() on a tensor that does not require grad: nothing will flow to it"
+            )
         if not self.is_leaf:
             graph.retained[self.node] = weakref.ref(self)
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> HookHandle:
-        """Call `hook(gradient)` when this tensor's gradient is complete; what it returns, if anything, replaces it.
+        """Call `hook(gradient)` when this tensor's gradient is complete; what it returns, if
+        anything, replaces it.
 
         Returns:
             A handle whose `.remove()` takes the hook back.
         """
         if self.node is None:
-            raise GraphError("register_hook() on a tensor that does not require grad: no gradient will reach it")
+            raise GraphError(
+                "register_hook() on a tensor that does not require grad: no gradient will reach it"
+            )
         return HookHandle(self.node, hook)
 
     # ---- Python's protocols
@@ -224,7 +268,9 @@ class Tensor(Methods):
 
     def __bool__(self) -> bool:
         if self.size != 1:
-            raise ValueError(f"the truth of a tensor of shape {self.shape} is ambiguous: say .any() or .all()")
+            raise ValueError(
+                f"the truth of a tensor of shape {self.shape} is ambiguous: say .any() or .all()"
+            )
         return bool(self.array.item())
 
     def __float__(self) -> float:
@@ -289,7 +335,7 @@ def handle(array: Array, node: Node | None = None) -> Tensor:
 
 
 def _rebuild(kind: type, array: Array, requires_grad: bool, grad: Array | None) -> Any:
-    t = object.__new__(kind)
+    t: Any = object.__new__(kind)
     t.array, t.node, t.grad = array, None, None if grad is None else handle(grad)
     t.requires_grad = requires_grad
     return t
@@ -304,11 +350,16 @@ def _new_array(data: Any, dtype: Any, device: str | None, copy: bool = True) -> 
     if dtype is not None:
         dtype = dtypes.checked(dtype)
     if home is not None and home is not place:
-        data = home.to_numpy(data)  # the user named another device: this is the copy that was asked for
+        data = home.to_numpy(
+            data
+        )  # the user named another device: this is the copy that was asked for
     try:
         array = place.asarray(data, dtype, device, copy)
     except ValueError as error:
-        raise ShapeError(f"no tensor can be made of this {type(data).__name__}: {error}; every row must have the same length") from error
+        raise ShapeError(
+            f"no tensor can be made of this {type(data).__name__}: {error}; every row must have "
+            f"the same length"
+        ) from error
     if dtype is None:
         if home is None and array.dtype == np.float64 and not hasattr(_first(data), "dtype"):
             array = array.astype(dtypes.default_dtype())
@@ -317,17 +368,17 @@ def _new_array(data: Any, dtype: Any, device: str | None, copy: bool = True) -> 
 
 
 def _first(data: Any) -> Any:
-    """The first number in nested sequences: Python's take the default dtype, NumPy's keep theirs."""
+    """The first number in nested sequences: whose dtype rules, NumPy's or the default."""
     while isinstance(data, Sequence) and not isinstance(data, str | bytes) and len(data):
         data = data[0]
     return data
 
 
 def op_name(t: Tensor) -> str:
-    node = t.node
-    assert node is not None
+    """The op whose result t is."""
+    node: Any = t.node
     while isinstance(node.op, int):
-        (node,) = node.parents  # type: ignore[assignment]
+        (node,) = node.parents
     return str(node.op.name)
 
 
@@ -349,6 +400,8 @@ _REFLECTED = {
 
 def _refusal(name: str) -> str:
     return (
-        f"np.{name} got a minigrad tensor and would drop its gradient: use the op of the same meaning "
-        f"(mg.{name} or tensor.{name}() where it exists), or np.{name}(t.numpy()) for the bare values"
+        f"np.{name} got a minigrad tensor and would drop its gradient: use the op of the same "
+        f"meaning "
+        f"(mg.{name} or tensor.{name}() where it exists), or np.{name}(t.numpy()) for the bare "
+        f"values"
     )

@@ -1,6 +1,7 @@
 """Checking derivatives: public, because users write ops too.
 
-One rule says what may differ (`tolerance`), from the dtype's precision and the number of roundings that add up.  It is
+One rule says what may differ (`tolerance`), from the dtype's precision and the number of roundings
+that add up.  It is
 never loosened for one test.
 """
 
@@ -24,7 +25,8 @@ ULPS = 32  # roundings of one op and of the few that make up its reference
 def tolerance(dtype: Any, size: int = 1) -> float:
     """How much two right computations of one quantity may differ, relative to its scale.
 
-    Rounding errors of `size` terms add up like a random walk: eps · √size, times `ULPS` for the ops on the way.
+    Rounding errors of `size` terms add up like a random walk: eps · √size, times `ULPS` for the ops
+    on the way.
 
     Args:
         dtype: the floating dtype in which the less precise of the two was computed.
@@ -33,8 +35,11 @@ def tolerance(dtype: Any, size: int = 1) -> float:
     return ULPS * float(np.finfo(np.dtype(dtype)).eps) * math.sqrt(max(size, 1))
 
 
-def assert_close(actual: Any, expected: Any, *, size: int = 1, dtype: Any = None, what: str = "") -> None:
-    """Raise AssertionError unless shapes agree and values do to `tolerance(dtype, size)`, relative to the largest value.
+def assert_close(
+    actual: Any, expected: Any, *, size: int = 1, dtype: Any = None, what: str = ""
+) -> None:
+    """Raise AssertionError unless shapes agree and values do to `tolerance(dtype, size)`, relative
+    to the largest value.
 
     Args:
         actual, expected: tensors or arrays.  NaN and infinities must agree in place and sign.
@@ -44,32 +49,53 @@ def assert_close(actual: Any, expected: Any, *, size: int = 1, dtype: Any = None
     """
     a, b = (np.asarray(t.numpy() if isinstance(t, Tensor) else t) for t in (actual, expected))
     if dtype is None:
-        dtype = min((d for d in (a.dtype, b.dtype) if d.kind == "f"), key=lambda d: d.itemsize, default=dtypes.float64)
+        dtype = min(
+            (d for d in (a.dtype, b.dtype) if d.kind == "f"),
+            key=lambda d: d.itemsize,
+            default=dtypes.float64,
+        )
     assert a.shape == b.shape, f"{what}: shape {a.shape} is not {b.shape}"
     a, b = a.astype(np.float64), b.astype(np.float64)
     finite = np.isfinite(a) & np.isfinite(b)
-    np.testing.assert_array_equal(a[~finite], b[~finite], err_msg=f"{what}: NaN or infinities differ")
+    np.testing.assert_array_equal(
+        a[~finite], b[~finite], err_msg=f"{what}: NaN or infinities differ"
+    )
     if finite.any():
         scale = max(float(np.abs(b[finite]).max()), float(np.finfo(dtype).tiny))
         worst = float(np.abs(a[finite] - b[finite]).max()) / scale
-        assert worst <= tolerance(dtype, size), f"{what}: relative difference {worst:.3g} exceeds {tolerance(dtype, size):.3g} ({np.dtype(dtype)}, {size} terms)"
+        assert worst <= tolerance(dtype, size), (
+            f"{what}: relative difference {worst:.3g} exceeds {tolerance(dtype, size):.3g} "
+            f"({np.dtype(dtype)}, {size} terms)"
+        )
 
 
-def check_grads(f: Callable[..., Any], inputs: Any, order: int = 2, *, seed: int = 0, allow_low_precision: bool = False) -> None:
-    """Compare the derivatives of f with numeric ones, in random directions, at every order up to `order`.
+def check_grads(
+    f: Callable[..., Any],
+    inputs: Any,
+    order: int = 2,
+    *,
+    seed: int = 0,
+    allow_low_precision: bool = False,
+) -> None:
+    """Compare the derivatives of f with numeric ones, in random directions, at every order up to
+    `order`.
 
-    At each order the scalar h(t) = ⟨w, f(inputs + t·v)⟩ is differentiated at t = 0 by the engine and by central
+    At each order the scalar h(t) = ⟨w, f(inputs + t·v)⟩ is differentiated at t = 0 by the engine
+    and by central
     differences of fourth order; then the gradient itself, recorded, becomes the next f.
 
     Args:
-        f: a function of tensors that gives a tensor or several; it must be smooth at the inputs and deterministic.
+        f: a function of tensors that gives a tensor or several; it must be smooth at the inputs
+            and deterministic.
         inputs: a tensor or several.  Floating ones are differentiated, others passed on.
         order: the highest order of derivative to check, at least 1.
         seed: of the random directions.
-        allow_low_precision: accept float32 and float16, whose rounding leaves few digits to compare.
+        allow_low_precision: accept float32 and float16, whose rounding leaves few digits to
+            compare.
 
     Raises:
-        AssertionError: a derivative is wrong; says which order, what the engine gives and what is true.
+        AssertionError: a derivative is wrong; says which order, what the engine gives and what
+            is true.
         DTypeError: an input is not float64, or none is floating.
     """
     if order < 1:
@@ -78,15 +104,22 @@ def check_grads(f: Callable[..., Any], inputs: Any, order: int = 2, *, seed: int
     tensors = [t if isinstance(t, Tensor) else Tensor(t) for t in given]
     floating = [t for t in tensors if dtypes.is_floating(t.dtype)]
     if not floating:
-        raise DTypeError(f"check_grads needs floating inputs, got {[str(t.dtype) for t in tensors]}")
+        raise DTypeError(
+            f"check_grads needs floating inputs, got {[str(t.dtype) for t in tensors]}"
+        )
     low = sorted({str(t.dtype) for t in floating if t.dtype != dtypes.float64})
     if low and not allow_low_precision:
-        raise DTypeError(f"check_grads got {', '.join(low)}, whose rounding hides errors: give float64 (t.double()), or pass allow_low_precision=True")
+        raise DTypeError(
+            f"check_grads got {', '.join(low)}, whose rounding hides errors: give float64 "
+            f"(t.double()), or pass allow_low_precision=True"
+        )
     with enable_grad():
         _check_order(f, [t.detach() for t in tensors], 1, order, np.random.default_rng(seed))
 
 
-def _check_order(f: Callable[..., Any], inputs: list[Tensor], k: int, order: int, rng: np.random.Generator) -> None:
+def _check_order(
+    f: Callable[..., Any], inputs: list[Tensor], k: int, order: int, rng: np.random.Generator
+) -> None:
     places = [i for i, t in enumerate(inputs) if dtypes.is_floating(t.dtype)]
     outputs = _floating_outputs(f(*inputs))
     weights = [_direction(rng, y) for y in outputs]
@@ -101,28 +134,47 @@ def _check_order(f: Callable[..., Any], inputs: list[Tensor], k: int, order: int
 
     def gradient(*tensors: Tensor) -> tuple[Tensor, ...]:
         """The gradient of ⟨weights, f⟩, recorded: what the next order differentiates."""
-        again = [t * 1.0 if t.requires_grad else t.detach().requires_grad_(i in places) for i, t in enumerate(tensors)]
+        again = [
+            t * 1.0 if t.requires_grad else t.detach().requires_grad_(i in places)
+            for i, t in enumerate(tensors)
+        ]
         ys = _floating_outputs(f(*again))
         tracked = [(y, w) for y, w in zip(ys, weights, strict=True) if y.requires_grad]
         xs = [again[i] for i in places]
         found: Sequence[Tensor | None] = [None] * len(xs)
         if tracked:
-            found = grad([y for y, _ in tracked], xs, [Tensor(w) for _, w in tracked], create_graph=True, allow_unused=True)
+            found = grad(
+                [y for y, _ in tracked],
+                xs,
+                [Tensor(w) for _, w in tracked],
+                create_graph=True,
+                allow_unused=True,
+            )
         return tuple(x * 0.0 if g is None else g for x, g in zip(xs, found, strict=True))
 
     gs = gradient(*inputs)
     for i, g in zip(places, gs, strict=True):
-        assert g.shape == inputs[i].shape, f"order {k}: the gradient of input {i} has shape {g.shape}, the input {inputs[i].shape}"
-        assert g.dtype == inputs[i].dtype, f"order {k}: the gradient of input {i} is {g.dtype}, the input {inputs[i].dtype}"
+        assert g.shape == inputs[i].shape, (
+            f"order {k}: the gradient of input {i} has shape {g.shape}, the input {inputs[i].shape}"
+        )
+        assert g.dtype == inputs[i].dtype, (
+            f"order {k}: the gradient of input {i} is {g.dtype}, the input {inputs[i].dtype}"
+        )
     exact = sum(float(np.vdot(g.numpy(), v)) for g, v in zip(gs, moves, strict=True))
-    scale = sum(float(np.vdot(np.abs(g.numpy()), np.abs(v))) for g, v in zip(gs, moves, strict=True))
+    scale = sum(
+        float(np.vdot(np.abs(g.numpy()), np.abs(v))) for g, v in zip(gs, moves, strict=True)
+    )
     _compare(exact, scale, along, inputs[places[0]].dtype, k)
     if k < order:
         _check_order(gradient, inputs, k + 1, order, rng)
 
 
-def _compare(exact: float, scale: float, along: Callable[[float], float], dtype: Any, k: int) -> None:
-    """Fourth-order central differences: their truncation (h⁴) and rounding (eps / h) balance at h = eps^(1/5)."""
+def _compare(
+    exact: float, scale: float, along: Callable[[float], float], dtype: Any, k: int
+) -> None:
+    """Fourth-order central differences: their truncation (h⁴) and rounding (eps / h) balance at h =
+    eps^(1/5).
+    """
     eps = float(np.finfo(dtype).eps)
     h = eps**0.2
     ahead, behind = (along(h), along(2 * h)), (along(-h), along(-2 * h))
@@ -130,14 +182,18 @@ def _compare(exact: float, scale: float, along: Callable[[float], float], dtype:
     size = max(abs(v) for v in (*ahead, *behind))
     allowed = 100 * eps**0.8 * max(scale, size, abs(numeric))
     assert abs(exact - numeric) <= allowed, (
-        f"order {k}: the derivative in a random direction is {exact!r}, differences give {numeric!r}: {abs(exact - numeric):.3g} apart, {allowed:.3g} allowed"
+        f"order {k}: the derivative in a random direction is {exact!r}, differences give "
+        f"{numeric!r}: {abs(exact - numeric):.3g} apart, {allowed:.3g} allowed"
     )
 
 
 def _direction(rng: np.random.Generator, t: Tensor) -> np.ndarray[Any, Any]:
-    """A random direction of length one in which no element is hidden: none is smaller than a tenth of the mean."""
+    """A random direction of length one in which no element is hidden: none is smaller than a tenth
+    of the mean.
+    """
     v = rng.uniform(0.1, 1.0, t.shape) * rng.choice([-1.0, 1.0], t.shape)
-    return (v / max(float(np.linalg.norm(v)), 1e-300)).astype(t.dtype)
+    unit: np.ndarray[Any, Any] = v / max(float(np.linalg.norm(v)), 1e-300)
+    return unit.astype(t.dtype)
 
 
 def _floating_outputs(outputs: Any) -> list[Tensor]:

@@ -1,4 +1,6 @@
-"""Watching ops run: what counting, profiling and curiosity use.  Where nobody watches, it costs nothing."""
+"""Watching ops run: what counting, profiling and curiosity use.  Where nobody watches, it costs
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ _callbacks: list[Callable[[Event], None]] = []
 
 @contextmanager
 def watch(callback: Callable[[Event], None]) -> Iterator[None]:
-    """Call `callback(event)` for every op that runs inside: in forward, in backward and in rules, in any thread.
+    """Call `callback(event)` for every op that runs inside: in forward, in backward and in rules,
+    in any thread.
 
     Example:
         >>> import minigrad as mg

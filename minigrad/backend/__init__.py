@@ -1,7 +1,9 @@
 """Backends: whose array is this, and the few things that each array library does in its own way.
 
-The arrays choose the backend.  `XP` maps an array's type to its namespace (`numpy`, `cupy`), which is what every forward
-gets as `xp`; what the namespaces do not share stands in the protocol below.  Nothing is copied between devices unless
+The arrays choose the backend.  `XP` maps an array's type to its namespace (`numpy`, `cupy`), which
+is what every forward
+gets as `xp`; what the namespaces do not share stands in the protocol below.  Nothing is copied
+between devices unless
 the user says `.to(device)`.
 """
 
@@ -19,17 +21,23 @@ Array = Any  # numpy.ndarray, cupy.ndarray, or the array of a backend registered
 
 
 class Backend(Protocol):
-    """What a backend supplies: one file of about eight methods.  See `numpy.py` for the reference."""
+    """What a backend supplies: one file of about eight methods, such as `numpy.py`."""
 
     name: str  # the device kind that users type: "cpu", "cuda"
     xp: ModuleType  # the array namespace
     array_type: type
 
-    def asarray(self, data: Any, dtype: Any = None, device: str | None = None, copy: bool = False) -> Array:
-        """An array of this backend from nested lists, NumPy arrays, arrays of its own, or anything with DLPack."""
+    def asarray(
+        self, data: Any, dtype: Any = None, device: str | None = None, copy: bool = False
+    ) -> Array:
+        """An array of this backend from nested lists, NumPy arrays, arrays of its own, or anything
+        with DLPack.
+        """
 
     def to_numpy(self, array: Array) -> Any:
-        """A host array that cannot write into `array`: a read-only view where memory is shared, else a copy."""
+        """A host array that cannot write into `array`: a read-only view where memory is shared,
+        else a copy.
+        """
 
     def device_of(self, array: Array) -> str:
         """The device as users type it: "cpu", "cuda:0"."""
@@ -44,17 +52,22 @@ class Backend(Protocol):
         """array[key] += values in place, counting an index as often as it occurs."""
 
     def windows(self, x: Array, shape: tuple[int, ...], axis: tuple[int, ...]) -> Array:
-        """A read-only view of every window of `shape` that slides along `axis`; window axes come last."""
+        """A read-only view of every window of `shape` that slides along `axis`; window axes come
+        last.
+        """
 
     def synchronize(self) -> None:
         """Wait until the device has done what it was given."""
 
 
-# A type's namespace.  Python's own scalars meet any array, so they have an entry but no namespace of their own.
+# A type's namespace.  Python's own scalars meet any array, so they have an entry but no namespace
+# of their own.
 XP: dict[type, ModuleType | None] = {float: None, int: None, bool: None}
 _by_type: dict[type, Backend] = {}
 _by_name: dict[str, Backend] = {}
-_LAZY = {"cuda": "minigrad.backend.cupy"}  # imported when first asked for: `import minigrad` never touches a GPU
+_LAZY = {
+    "cuda": "minigrad.backend.cupy"
+}  # imported when first asked for: `import minigrad` never touches a GPU
 _ROOTS = {"cupy": "cuda"}  # the package that an array's type comes from -> its backend
 
 
@@ -76,9 +89,14 @@ def named(device: str) -> Backend:
         try:
             importlib.import_module(_LAZY[kind])
         except ImportError as error:
-            raise DeviceError(f"device {device!r} is not available in this installation ({error}); use device='cpu'") from error
+            raise DeviceError(
+                f"device {device!r} is not available in this installation ({error}); use "
+                f"device='cpu'"
+            ) from error
     if kind not in _by_name:
-        raise DeviceError(f"there is no device {device!r}; known are {', '.join(map(repr, sorted(_by_name)))}")
+        raise DeviceError(
+            f"there is no device {device!r}; known are {', '.join(map(repr, sorted(_by_name)))}"
+        )
     return _by_name[kind]
 
 
@@ -100,7 +118,10 @@ def of(array: Array) -> Backend:
     """
     found = find(array)
     if found is None:
-        raise DeviceError(f"{type(array).__name__} is not an array of any backend; make a tensor of it: mg.tensor(data)")
+        raise DeviceError(
+            f"{type(array).__name__} is not an array of any backend; make a tensor of it: "
+            f"mg.tensor(data)"
+        )
     return found
 
 
@@ -116,7 +137,8 @@ def check_same(*arrays: Any) -> None:
     for device, shape in placed[1:]:
         if device != placed[0][0]:
             raise DeviceError(
-                f"{placed[0][1]} on {placed[0][0]} cannot meet {shape} on {device}: nothing is copied between devices "
+                f"{placed[0][1]} on {placed[0][0]} cannot meet {shape} on {device}: nothing is "
+                f"copied between devices "
                 f"unasked; move one with .to({placed[0][0]!r})"
             )
 

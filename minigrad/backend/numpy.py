@@ -17,10 +17,15 @@ class NumPyBackend:
     xp: ModuleType = np
     array_type: type = np.ndarray
 
-    def asarray(self, data: Any, dtype: Any = None, device: str | None = None, copy: bool = False) -> Any:
+    def asarray(
+        self, data: Any, dtype: Any = None, device: str | None = None, copy: bool = False
+    ) -> Any:
         """An `ndarray` (never a subclass) in native byte order."""
         if type(data).__module__.partition(".")[0] == "cupy":
-            raise DeviceError("a CuPy array was given for device 'cpu': say .cpu(), so that the copy to the host is seen")
+            raise DeviceError(
+                "a CuPy array was given for device 'cpu': say .cpu(), so that the copy to the "
+                "host is seen"
+            )
         array = np.array(data, dtype, copy=True) if copy else np.asarray(data, dtype)
         return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 

@@ -15,7 +15,10 @@ class Sequential(Module):
     def __init__(self, *modules: Module) -> None:
         for i, module in enumerate(modules):
             if not isinstance(module, Module):
-                raise TypeError(f"Sequential got a {type(module).__name__} at position {i}: give modules, such as nn.ReLU()")
+                raise TypeError(
+                    f"Sequential got a {type(module).__name__} at position {i}: give modules, "
+                    f"such as nn.ReLU()"
+                )
             vars(self)[str(i)] = module
 
     def forward(self, x: Any) -> Any:

@@ -9,13 +9,15 @@ from ..errors import ShapeError
 from ..tensor import Tensor
 from . import functional as F
 from . import init
+from .checks import pair
 from .module import Module, Parameter
 
 
 class Conv2d(Module):
     """Cross-correlation of images (N, in_channels, H, W) with kernels.
 
-    weight is (out_channels, in_channels / groups, kh, kw), bias (out_channels,), both initially uniform in ±1/√fan_in.
+    weight is (out_channels, in_channels / groups, kh, kw), bias (out_channels,), both initially
+    uniform in ±1/√fan_in.
     Options are those of `F.conv2d`.
 
     Raises:
@@ -36,11 +38,18 @@ class Conv2d(Module):
         dtype: Any = None,
     ) -> None:
         if groups < 1 or in_channels % groups or out_channels % groups:
-            raise ShapeError(f"Conv2d got {in_channels} input and {out_channels} output channels for groups={groups}: both must be multiples of it")
+            raise ShapeError(
+                f"Conv2d got {in_channels} input and {out_channels} output channels for "
+                f"groups={groups}: both must be multiples of it"
+            )
         self.in_channels, self.out_channels = in_channels, out_channels
-        self.kernel_size = F.pair(kernel_size, "kernel_size")
+        self.kernel_size = pair(kernel_size, "kernel_size")
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
-        self.weight = Parameter(empty(out_channels, in_channels // groups, *self.kernel_size, dtype=dtype, device=device))
+        self.weight = Parameter(
+            empty(
+                out_channels, in_channels // groups, *self.kernel_size, dtype=dtype, device=device
+            )
+        )
         self.bias = Parameter(empty(out_channels, dtype=dtype, device=device)) if bias else None
         self.reset_parameters()
 
@@ -52,11 +61,15 @@ class Conv2d(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) -> (N, out_channels, oh, ow)."""
-        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+        return F.conv2d(
+            x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
+        )
 
     def extra_repr(self) -> str:
         """Channels and options."""
         return (
-            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "
-            f"padding={self.padding!r}, dilation={self.dilation}, groups={self.groups}, bias={self.bias is not None}"
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, "
+            f"stride={self.stride}, "
+            f"padding={self.padding!r}, dilation={self.dilation}, groups={self.groups}, "
+            f"bias={self.bias is not None}"
         )

@@ -8,7 +8,9 @@ from .module import Module
 
 
 class Dropout(Module):
-    """In training, zeroes each element with probability p and scales the rest by 1/(1 - p); in evaluation, nothing."""
+    """In training, zeroes each element with probability p and scales the rest by 1/(1 - p); in
+    evaluation, nothing.
+    """
 
     def __init__(self, p: float = 0.5) -> None:
         if not 0 <= p <= 1:

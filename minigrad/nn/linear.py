@@ -14,10 +14,18 @@ from .module import Module, Parameter
 class Linear(Module):
     """x wᵀ + b for x (…, in_features).
 
-    weight is (out_features, in_features), bias (out_features,), both initially uniform in ±1/√in_features.
+    weight is (out_features, in_features), bias (out_features,), both initially uniform in
+    ±1/√in_features.
     """
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True, device: str | None = None, dtype: Any = None) -> None:
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: str | None = None,
+        dtype: Any = None,
+    ) -> None:
         self.in_features, self.out_features = in_features, out_features
         self.weight = Parameter(empty(out_features, in_features, dtype=dtype, device=device))
         self.bias = Parameter(empty(out_features, dtype=dtype, device=device)) if bias else None
@@ -35,4 +43,5 @@ class Linear(Module):
 
     def extra_repr(self) -> str:
         """Sizes, and whether there is a bias."""
-        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+        sizes = f"in_features={self.in_features}, out_features={self.out_features}"
+        return f"{sizes}, bias={self.bias is not None}"

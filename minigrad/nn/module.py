@@ -1,4 +1,6 @@
-"""Module, Parameter, Buffer: what a layer owns is found by walking its attributes; nothing is registered."""
+"""Module, Parameter, Buffer: what a layer owns is found by walking its attributes; nothing is
+registered.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ class Parameter(Tensor):
 
     __slots__ = ()
 
-    def __init__(self, data: Any, requires_grad: bool = True, dtype: Any = None, device: str | None = None) -> None:
+    def __init__(
+        self, data: Any, requires_grad: bool = True, dtype: Any = None, device: str | None = None
+    ) -> None:
         super().__init__(data, dtype, device, requires_grad)
 
 
@@ -31,7 +35,8 @@ class Buffer(Tensor):
 
 
 class Module:
-    """A part of a model: subclasses assign parameters, buffers and modules as attributes and define `forward`.
+    """A part of a model: subclasses assign parameters, buffers and modules as attributes and define
+    `forward`.
 
     Lists, tuples and dicts of them are found too.  `super().__init__()` is not needed.
     """
@@ -44,6 +49,7 @@ class Module:
         raise TypeError(f"{type(self).__name__} has no forward: define `def forward(self, x): ...`")
 
     def __call__(self, *inputs: Any, **kwargs: Any) -> Any:
+        """`forward`."""
         return self.forward(*inputs, **kwargs)
 
     # ---- what it owns
@@ -93,11 +99,13 @@ class Module:
         return self
 
     def eval(self: Self) -> Self:
-        """Evaluation mode for it and all below: no dropout, BatchNorm uses its running statistics."""
+        """Evaluation mode for it and all below: no dropout, running statistics in BatchNorm."""
         return self.train(False)
 
     def freeze(self: Self) -> Self:
-        """Evaluation mode and no gradients for its parameters, and `model.train()` does not undo it."""
+        """Evaluation mode and no gradients for its parameters, and `model.train()` does not undo
+        it.
+        """
         return self._freeze(True)
 
     def unfreeze(self: Self) -> Self:
@@ -130,14 +138,22 @@ class Module:
     # ---- dtype and device
 
     def to(self: Self, *where: Any, dtype: Any = None, device: str | None = None) -> Self:
-        """Move parameters and buffers to a device, or floating ones to a dtype, in place: `model.to("cuda")`, `model.to(mg.float64)`."""
+        """Move parameters and buffers to a device, or floating ones to a dtype, in place:
+        `model.to("cuda")`, `model.to(mg.float64)`.
+        """
         for t in [*self.parameters(), *self.buffers()]:
-            if dtype is None and not any(_is_dtype(each) for each in where) or dtypes.is_floating(t.dtype):
+            if (dtype is None and not any(_is_dtype(each) for each in where)) or dtypes.is_floating(
+                t.dtype
+            ):
                 moved = t.detach().to(*where, dtype=dtype, device=device)
             else:
-                moved = t.detach().to(*(each for each in where if not _is_dtype(each)), device=device)
+                moved = t.detach().to(
+                    *(each for each in where if not _is_dtype(each)), device=device
+                )
             t.rebind(moved.array)
-            t.grad = None if t.grad is None else t.grad.detach().to(*where, dtype=dtype, device=device)
+            t.grad = (
+                None if t.grad is None else t.grad.detach().to(*where, dtype=dtype, device=device)
+            )
         return self
 
     def float(self: Self) -> Self:
@@ -163,7 +179,9 @@ class Module:
     # ---- state
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Copies of all parameters and buffers by dotted name, in PyTorch's order: own parameters, own buffers, children."""
+        """Copies of all parameters and buffers by dotted name, in PyTorch's order: own parameters,
+        own buffers, children.
+        """
         return {name: value.detach().clone() for name, value in _state(self)}
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
@@ -171,29 +189,41 @@ class Module:
 
         Args:
             state: tensors or arrays by dotted name, such as `state_dict()` or PyTorch's.
-            strict: missing and unexpected names are errors (a BatchNorm counter, which old files lack, is a warning).
+            strict: missing and unexpected names are errors (a BatchNorm counter, which old
+                files lack, is a warning).
 
         Raises:
-            RuntimeError: lists every missing, unexpected and mis-shaped name at once; nothing has changed then.
+            RuntimeError: lists every missing, unexpected and mis-shaped name at once; nothing
+                has changed then.
         """
         own = dict(_state(self))
         values = {name: _host(state[name]) for name in own if name in state}
-        counters = [name for name in own if name not in state and name.endswith("num_batches_tracked")]
-        problems = [f"{name}: shape {values[name].shape} given, {own[name].shape} wanted" for name in values if values[name].shape != own[name].shape]
+        counters = [
+            name for name in own if name not in state and name.endswith("num_batches_tracked")
+        ]
+        problems = [
+            f"{name}: shape {values[name].shape} given, {own[name].shape} wanted"
+            for name in values
+            if values[name].shape != own[name].shape
+        ]
         if strict:
-            problems += [f"{name}: missing" for name in own if name not in state and name not in counters]
+            problems += [
+                f"{name}: missing" for name in own if name not in state and name not in counters
+            ]
             problems += [f"{name}: unexpected" for name in state if name not in own]
         if problems:
             raise RuntimeError(
-                f"load_state_dict of {type(self).__name__} changed nothing, because:\n  " + "\n  ".join(problems)
-                + "\nGive the state of the same architecture, or strict=False to take the names that fit."
-            )  # fmt: skip
+                "\n  ".join([f"{type(self).__name__}.load_state_dict changed nothing:", *problems])
+                + "\nGive the same architecture's state, or strict=False for what fits by name."
+            )
         if counters:
             warnings.warn(f"the state has no {', '.join(counters)}: kept as they are", stacklevel=2)
         with no_grad():
             for name, value in values.items():
                 target = own[name]
-                fresh = backend.of(target.array).asarray(value, target.dtype, target.device, copy=True)
+                fresh = backend.of(target.array).asarray(
+                    value, target.dtype, target.device, copy=True
+                )
                 target.copy_(fresh) if isinstance(target, Parameter) else target.rebind(fresh)
 
     # ---- repr
@@ -203,7 +233,10 @@ class Module:
         return ""
 
     def __repr__(self) -> str:
-        lines = [f"({name}): " + repr(child).replace("\n", "\n  ") for name, child in self.named_children()]
+        lines = [
+            f"({name}): " + repr(child).replace("\n", "\n  ")
+            for name, child in self.named_children()
+        ]
         head = f"{type(self).__name__}({self.extra_repr()}"
         return head + ("\n  " + "\n  ".join(lines) + "\n)" if lines else ")")
 
@@ -234,7 +267,11 @@ def _state(module: Module) -> Iterator[tuple[str, Parameter | Buffer]]:
     for prefix, each in _tree(module, ""):
         owned = list(_owned(vars(each)))
         for kind in (Parameter, Buffer):
-            yield from ((f"{prefix}.{name}" if prefix else name, value) for name, value in owned if isinstance(value, kind))
+            yield from (
+                (f"{prefix}.{name}" if prefix else name, value)
+                for name, value in owned
+                if isinstance(value, kind)
+            )
 
 
 def _once(pairs: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:

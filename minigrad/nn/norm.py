@@ -1,7 +1,9 @@
 """Batch normalisation as a module, and what is done to its statistics from outside.
 
-Conventions are PyTorch's, so that state dicts load both ways: momentum is the weight of the *new* batch, the biased
-variance normalises, the unbiased one is stored.  (Frameworks that say decay = 0.9 mean momentum = 0.1.)
+Conventions are PyTorch's, so that state dicts load both ways: momentum is the weight of the *new*
+batch, the biased
+variance normalises, the unbiased one is stored.  (Frameworks that say decay = 0.9 mean momentum =
+0.1.)
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,30 +20,38 @@ from ..create import ones, zeros
 from ..errors import ShapeError
 from ..modes import no_grad
 from ..tensor import Tensor
-from . import functional as F
+from . import batch_norm as steps
 from .module import Buffer, Module, Parameter
 
-# Where a module's batch statistics go instead of into its running ones: (mean, biased variance, values per channel).
+# Where a module's batch statistics go instead of into its running ones: (mean, biased variance,
+# values per channel).
 Receiver = Callable[[Tensor, Tensor, int], None]
-_receivers: ContextVar[Mapping[int, Receiver]] = ContextVar("receivers", default={})  # noqa: B039  never written into
+_receivers: ContextVar[Mapping[int, Receiver]] = ContextVar(
+    "receivers", default=MappingProxyType({})
+)
 
 
 class _BatchNorm(Module):
     """weight · (x - mean) / √(var + eps) + bias for each channel.
 
-    In training, mean and biased variance of the batch normalise, and the running statistics move (also under `no_grad`;
+    In training, mean and biased variance of the batch normalise, and the running statistics move
+    (also under `no_grad`;
     `nn.frozen_stats(model)` stops them).  In evaluation the running statistics normalise.
 
     Args:
         num_features: C, the number of channels.
         eps: added to the variance inside the root, in training and evaluation alike; 0 or more.
-        momentum: weight of the new batch in the running statistics; None for the exact average of all batches.
+        momentum: weight of the new batch in the running statistics; None for the exact average
+            of all batches.
         affine: whether to learn weight (initially 1) and bias (initially 0).
-        track_running_stats: False keeps no statistics and normalises by the batch in evaluation too.
-        fused: one hand-written node (True), or composed of primitives; the same results and derivatives of every order.
+        track_running_stats: False keeps no statistics and normalises by the batch in evaluation
+            too.
+        fused: one hand-written node (True), or composed of primitives; the same results and
+            derivatives of every order.
 
     Raises:
-        ShapeError (a ValueError): a wrong rank or number of channels, or one value per channel in training.
+        ShapeError (a ValueError): a wrong rank or number of channels, or one value per channel in
+        training.
     """
 
     ranks: tuple[int, ...]
@@ -70,19 +81,23 @@ class _BatchNorm(Module):
 
     def reset_running_stats(self) -> None:
         """Mean 0, variance 1, no batches seen."""
-        if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
-            self.running_mean.rebind(self.running_mean.array * 0)
-            self.running_var.rebind(self.running_var.array * 0 + 1)
-            self.num_batches_tracked.rebind(self.num_batches_tracked.array * 0)
+        if self.running_mean is not None:
+            for buffer, start in zip(self._running(), (0, 1, 0), strict=True):
+                buffer.rebind(buffer.array * 0 + start)
 
     def forward(self, x: Tensor) -> Tensor:
         """x and the result have the layout of the class."""
         if isinstance(x, Tensor) and (x.ndim not in self.ranks or x.shape[1] != self.num_features):
-            raise ShapeError(f"{type(self).__name__}({self.num_features}) got x of shape {x.shape}: it must be {self.layout} with C = {self.num_features}")
-        F.check_batch_norm_input(x, [self.weight, self.bias], self.eps)
+            raise ShapeError(
+                f"{type(self).__name__}({self.num_features}) got x of shape {x.shape}: it must "
+                f"be {self.layout} with C = {self.num_features}"
+            )
+        steps.check_input(x, [self.weight, self.bias], self.eps)
         if not self.training and self.running_mean is not None and self.running_var is not None:
-            return F.batch_norm_with(x, self.running_mean, self.running_var, self.weight, self.bias, self.eps, self.fused)
-        y, mean, var = F.batch_norm_by_batch(x, self.weight, self.bias, self.eps, self.fused)
+            return steps.normalise_with(
+                x, self.running_mean, self.running_var, self.weight, self.bias, self.eps, self.fused
+            )
+        y, mean, var = steps.normalise_by_batch(x, self.weight, self.bias, self.eps, self.fused)
         if self.training and self.running_mean is not None and x.size:
             receive = _receivers.get().get(id(self), self._move)
             receive(mean, var, x.size // self.num_features)
@@ -90,12 +105,15 @@ class _BatchNorm(Module):
 
     def _move(self, mean: Tensor, var: Tensor, n: int) -> None:
         """The running statistics take in one batch."""
-        assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
-        seen = int(self.num_batches_tracked) + 1 if self.momentum is None else 1
-        momentum = 1 / seen if self.momentum is None else self.momentum
-        F.move_average(self.running_mean, mean, momentum)
-        F.move_average(self.running_var, var * (n / (n - 1)), momentum)
-        self.num_batches_tracked.rebind(self.num_batches_tracked.array + 1)
+        running_mean, running_var, count = self._running()
+        momentum = 1 / (int(count) + 1) if self.momentum is None else self.momentum
+        steps.move_average(running_mean, mean.array, momentum)
+        steps.move_average(running_var, steps.unbiased(var.array, n), momentum)
+        count.rebind(count.array + 1)
+
+    def _running(self) -> tuple[Buffer, Buffer, Buffer]:
+        """Running mean, running variance and the counter, of a module that tracks them."""
+        return self.running_mean, self.running_var, self.num_batches_tracked  # type: ignore[return-value]
 
     def extra_repr(self) -> str:
         """Options, as the constructor takes them."""
@@ -143,13 +161,17 @@ def _batch_norms(model: Module) -> list[_BatchNorm]:
 
 @contextmanager
 def frozen_stats(model: Module) -> Iterator[None]:
-    """Inside, no BatchNorm of the model moves its running statistics; in training mode it still normalises by the batch."""
+    """Inside, no BatchNorm of the model moves its running statistics; in training mode it still
+    normalises by the batch.
+    """
     with _received({id(module): lambda mean, var, n: None for module in _batch_norms(model)}):
         yield
 
 
 class _Pool:
-    """Mean and variance of all values seen, merged batch by batch (Chan, Golub and LeVeque, 1979) in float64."""
+    """Mean and variance of all values seen, merged batch by batch (Chan, Golub and LeVeque, 1979)
+    in float64.
+    """
 
     def __init__(self) -> None:
         self.n, self.mean, self.squares = 0, 0.0, 0.0
@@ -165,10 +187,13 @@ class _Pool:
 
 
 def recompute_stats(model: Module, batches: Iterable[Any]) -> None:
-    """Set running statistics to those of the population: E[var] + Var[mean] over all batches, exactly pooled.
+    """Set running statistics to those of the population: E[var] + Var[mean] over all batches,
+    exactly pooled.
 
-    Running averages lag behind weights that still move; this evaluates the final weights.  Modes, weights and gradients
-    stay as they are, and the order of the batches does not matter.  Modules that `freeze()` holds keep their statistics.
+    Running averages lag behind weights that still move; this evaluates the final weights.  Modes,
+    weights and gradients
+    stay as they are, and the order of the batches does not matter.  Modules that `freeze()` holds
+    keep their statistics.
 
     Args:
         model: every BatchNorm in it that tracks statistics is set.
@@ -177,14 +202,16 @@ def recompute_stats(model: Module, batches: Iterable[Any]) -> None:
     Raises:
         ValueError: no batches.
     """
-    norms = [module for module in _batch_norms(model) if module.track_running_stats and not module.frozen]
+    norms = [
+        module for module in _batch_norms(model) if module.track_running_stats and not module.frozen
+    ]
     pools = {id(module): _Pool() for module in norms}
     modes = [(module, module.training) for module in model.modules()]
     seen = False
     try:
         model.eval()  # dropout and the like as in evaluation
-        for module in norms:
-            module.training = True
+        for norm in norms:
+            norm.training = True
         with no_grad(), _received({key: pool.add for key, pool in pools.items()}):
             for batch in batches:
                 seen = True
@@ -194,12 +221,17 @@ def recompute_stats(model: Module, batches: Iterable[Any]) -> None:
         for module, training in modes:
             module.training = training
     if not seen:
-        raise ValueError("recompute_stats got no batches: give at least one (a generator that was used up gives none)")
-    for module in norms:
-        _set_stats(module, pools[id(module)])
+        raise ValueError(
+            "recompute_stats got no batches: give at least one (a generator that was used up "
+            "gives none)"
+        )
+    for norm in norms:
+        _set_stats(norm, pools[id(norm)])
 
 
 def _set_stats(module: _BatchNorm, pool: _Pool) -> None:
-    if pool.n and module.running_mean is not None and module.running_var is not None:
-        for buffer, values in ((module.running_mean, pool.mean), (module.running_var, pool.squares / max(pool.n - 1, 1))):
+    running_mean, running_var, _ = module._running()
+    if pool.n:
+        unbiased = pool.squares / max(pool.n - 1, 1)
+        for buffer, values in ((running_mean, pool.mean), (running_var, unbiased)):
             buffer.rebind(np.asarray(values).astype(buffer.dtype))

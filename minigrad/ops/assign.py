@@ -1,7 +1,9 @@
 """Changing a Tensor: item and augmented assignment, and the in-place writes.
 
-While recording, `x[i] = v` and `x += v` are functional: a new value is made, and this Tensor becomes it, so every name
-of it sees the change, while earlier views and what the graph saved keep the old value.  Under `no_grad` they write into
+While recording, `x[i] = v` and `x += v` are functional: a new value is made, and this Tensor
+becomes it, so every name
+of it sees the change, while earlier views and what the graph saved keep the old value.  Under
+`no_grad` they write into
 memory, and say so to the clock, so that a sweep which needs the old value raises.
 """
 
@@ -13,9 +15,8 @@ from typing import Any
 from .. import backend, random
 from ..calling import unify
 from ..errors import GraphError, ShapeError
-from ..graph import Leaf, wrote
+from ..graph import wrote
 from ..modes import recording
-from ..op import cast
 from ..tensor import Tensor
 from . import elementwise as e
 from .index import plain_key, setitem
@@ -24,14 +25,17 @@ from .index import plain_key, setitem
 def _refuse_leaf(t: Tensor, what: str) -> None:
     if t.requires_grad and t.is_leaf:
         raise GraphError(
-            f"{what} on a leaf that requires grad would change it behind the graph: write `with mg.no_grad(): {what}`, or work on t.clone()"
+            f"{what} on a leaf that requires grad would change it behind the graph: write `with "
+            f"mg.no_grad(): {what}`, or work on t.clone()"
         )
 
 
 def _become(t: Tensor, new: Tensor, what: str) -> Tensor:
     """Let t be another value of its own shape and dtype."""
     if new.shape != t.shape:
-        raise ShapeError(f"{what} would change the shape {t.shape} to {new.shape}: write t = t ... instead")
+        raise ShapeError(
+            f"{what} would change the shape {t.shape} to {new.shape}: write t = t ... instead"
+        )
     if new.dtype != t.dtype:
         new = new.to(t.dtype)
     t.array, t.node = new.array, new.node
@@ -77,7 +81,10 @@ def _setitem(self: Tensor, key: Any, v: Any) -> None:
 
 def _check_writeable(t: Tensor, what: str) -> None:
     if not backend.of(t.array).writeable(t.array):
-        raise GraphError(f"{what} on a view that shares another tensor's memory: write to that tensor (x[0, 1] = v, not x[0][1] = v), or to a .clone()")
+        raise GraphError(
+            f"{what} on a view that shares another tensor's memory: write to that tensor (x[0, "
+            f"1] = v, not x[0][1] = v), or to a .clone()"
+        )
 
 
 def _fill(t: Tensor, v: Any, what: str) -> Tensor:
@@ -85,11 +92,16 @@ def _fill(t: Tensor, v: Any, what: str) -> Tensor:
     if recording.get():
         _refuse_leaf(t, what)
         if not t.is_leaf:
-            raise GraphError(f"{what} on a result would corrupt its graph: work on t.detach().clone()")
+            raise GraphError(
+                f"{what} on a result would corrupt its graph: work on t.detach().clone()"
+            )
     _check_writeable(t, what)
     value = _value(t, v)
     if hasattr(value, "shape") and value.shape != t.shape:
-        raise ShapeError(f"{what}: values of shape {value.shape} for a tensor of shape {t.shape}: they must be equal")
+        raise ShapeError(
+            f"{what}: values of shape {value.shape} for a tensor of shape {t.shape}: they must "
+            f"be equal"
+        )
     t.array[...] = value
     wrote(t.array, what)
     return t
@@ -120,15 +132,15 @@ def uniform_(self: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
     return _fill(self, random.draw("uniform", self.shape, low, high), "t.uniform_()")
 
 
-def _attach() -> None:
-    Tensor.__iadd__ = _augmented(e.add, "add", "+=")  # type: ignore[attr-defined]
-    Tensor.__isub__ = _augmented(e.sub, "subtract", "-=")  # type: ignore[attr-defined]
-    Tensor.__imul__ = _augmented(e.mul, "multiply", "*=")  # type: ignore[attr-defined]
-    Tensor.__itruediv__ = _augmented(e.div, "divide", "/=")  # type: ignore[attr-defined]
-    Tensor.__ipow__ = _augmented(e.pow, "power", "**=")  # type: ignore[attr-defined]
-    Tensor.__setitem__ = _setitem  # type: ignore[attr-defined]
-    for function in (copy_, fill_, zero_, normal_, uniform_):
-        setattr(Tensor, function.__name__, function)
+_ASSIGNMENTS = {
+    "__iadd__": _augmented(e.add, "add", "+="),
+    "__isub__": _augmented(e.sub, "subtract", "-="),
+    "__imul__": _augmented(e.mul, "multiply", "*="),
+    "__itruediv__": _augmented(e.div, "divide", "/="),
+    "__ipow__": _augmented(e.pow, "power", "**="),
+    "__setitem__": _setitem,
+    **{each.__name__: each for each in (copy_, fill_, zero_, normal_, uniform_)},
+}
 
-
-_attach()
+for _name, _function in _ASSIGNMENTS.items():
+    setattr(Tensor, _name, _function)

@@ -1,12 +1,16 @@
-"""Batch normalisation: what it means (the references), and the same by hand (the fused ops), on one page.
+"""Batch normalisation: what it means (the references), and the same by hand (the fused ops), on one
+page.
 
-Ioffe and Szegedy, "Batch Normalization", 2015 (arXiv 1502.03167).  `axes` are the axes that the statistics are taken over;
+Ioffe and Szegedy, "Batch Normalization", 2015 (arXiv 1502.03167).  `axes` are the axes that the
+statistics are taken over;
 gamma and beta have one value for each of the channels that remain, or are Python numbers.
 
-The one law: saved arrays may speed a derivative up, but may never carry its meaning.  The rule below therefore hands the
+The one law: saved arrays may speed a derivative up, but may never carry its meaning.  The rule
+    below therefore hands the
 *tracked* x to the backward; mean and deviation travel in a hint, which only forwards open.
 
-The statistics are robust: m = mean(x) is rounded, so c = x - m has a mean d, tiny beside its spread but not beside the
+The statistics are robust: m = mean(x) is rounded, so c = x - m has a mean d, tiny beside its
+    spread but not beside the
 precision wanted; c - d takes it out.  A constant channel gives exactly beta, at any magnitude.
 """
 
@@ -19,11 +23,13 @@ from .elementwise import rsqrt
 from .reduce import count, kept_shape, max_1, mean, sum, total
 from .shape import reshape
 
-# ---- what it means, in primitives ------------------------------------------------------------------------------------
+# ---- what it means, in primitives ----------------------------------------------------------------
 
 
 def batch_norm_reference(x, gamma, beta, *, axes, eps):
-    """Composed: gamma · (x - mean) / √(var + eps) + beta, with the mean and the biased variance of each channel."""
+    """Composed: gamma · (x - mean) / √(var + eps) + beta, with the mean and the biased variance of
+    each channel.
+    """
     wide = _wide(x)
     c, var = _centred(wide, axes)
     y = _channels(gamma, x, axes) * (c * rsqrt(var + eps)) + _channels(beta, x, axes)
@@ -31,7 +37,9 @@ def batch_norm_reference(x, gamma, beta, *, axes, eps):
 
 
 def batch_norm_grad_reference(x, gamma, dy, *, axes, eps):
-    """Composed: dx = gamma/√(var + eps) · (dy - mean(dy) - x̂ mean(dy x̂)), dgamma = Σ dy x̂, dbeta = Σ dy."""
+    """Composed: dx = gamma/√(var + eps) · (dy - mean(dy) - x̂ mean(dy x̂)), dgamma = Σ dy x̂, dbeta
+    = Σ dy.
+    """
     c, var = _centred(_wide(x), axes)
     r = rsqrt(var + eps)
     xhat, dy = c * r, _wide(dy)
@@ -68,14 +76,15 @@ def _like(y, x):
     return y if y.dtype == x.dtype else cast(y, dtype=x.dtype)
 
 
-# ---- the same by hand ------------------------------------------------------------------------------------------------
+# ---- the same by hand ----------------------------------------------------------------------------
 
 
 @fused(reference=batch_norm_reference, constant=(1, 2))
 def batch_norm(xp, x, gamma, beta, *, axes, eps):
-    """y, mean, var: x normalised by its own statistics over `axes`; the statistics (C,) carry no gradient.
+    """y, mean, var: x normalised by its own statistics over `axes`; the statistics (C,) carry no
+    gradient.
 
-        y = gamma · (x - mean) / √(var + eps) + beta
+    y = gamma · (x - mean) / √(var + eps) + beta
     """
     c, m, d, var, r = _normaliser(xp, _wide(x), axes, eps)
     c *= _as(r * _flat_channels(gamma, r), c)
@@ -92,12 +101,12 @@ def _(g, x, gamma, axes, eps, hint):
 def batch_norm_grad(xp, x, gamma, dy, *, axes, eps, hint=None):
     """dx, dgamma, dbeta: the closed form of batch_norm's derivative, in two passes over x and dy.
 
-        dx = gamma/√(var + eps) · (dy - mean(dy) - x̂ mean(dy x̂)),    dgamma = Σ dy x̂,    dbeta = Σ dy
+    dx = gamma/√(var + eps) · (dy - mean(dy) - x̂ mean(dy x̂)),    dgamma = Σ dy x̂,    dbeta = Σ dy
     """
     wide, dy = _wide(x), _wide(dy)
     m, d, r = hint if hint is not None else (_normaliser(xp, wide, axes, eps)[i] for i in (1, 2, 4))
     n = max_1(count(x.shape, axes))
-    dx = wide - m  # c + d: the rest of the mean is taken out of the sums, which is cheaper than out of every value
+    dx = wide - m  # = c + d; d is taken out of the sums, which is cheaper than out of every value
     dbeta = total(xp, dy, axes)
     dgamma = (total(xp, dy * dx, axes) - d * dbeta) * r
     slope = dgamma * r / n
@@ -112,7 +121,7 @@ def batch_norm_grad(xp, x, gamma, dy, *, axes, eps, hint=None):
 def batch_norm_eval(xp, x, mean, var, gamma, beta, *, axes, eps):
     """x normalised by given statistics (C,): an affine map, differentiable in all five inputs.
 
-        y = gamma · (x - mean) / √(var + eps) + beta
+    y = gamma · (x - mean) / √(var + eps) + beta
     """
     kept = kept_shape(x.shape, axes)
     c = _wide(x) - mean.reshape(kept).astype(_wide(x).dtype)
@@ -123,7 +132,9 @@ def batch_norm_eval(xp, x, mean, var, gamma, beta, *, axes, eps):
 
 
 def _normaliser(xp, x, axes, eps):
-    """c = x - mean (a fresh array), the mean as its two parts m + d, the biased variance, and r = 1/√(var + eps) in float64."""
+    """c = x - mean (a fresh array), the mean as its two parts m + d, the biased variance, and r =
+    1/√(var + eps) in float64.
+    """
     n = max_1(count(x.shape, axes))
     m = _as(total(xp, x, axes) / n, x)
     c = x - m

@@ -1,4 +1,6 @@
-"""Elementwise ops.  g is the cotangent of the output, y the output; broadcasting is undone by the sweep."""
+"""Elementwise ops.  g is the cotangent of the output, y the output; broadcasting is undone by the
+sweep.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ def div(xp, a, b):
 def _pow_base(g, a, b):
     if isinstance(b, int | float):
         return _nothing(g) if b == 0 else g * (b * a ** (b - 1))
-    return g * (b * a ** where(b == 0, 1, b - 1))  # at exponent 0 the slope is 0 for every base, 0 included
+    return g * (
+        b * a ** where(b == 0, 1, b - 1)
+    )  # at exponent 0 the slope is 0 for every base, 0 included
 
 
 def _pow_exponent(g, a, y):
@@ -101,13 +105,13 @@ def log(xp, x):
 
 @op(lambda g, x: g * cos(x), floating=True)
 def sin(xp, x):
-    """sin x.        d sin x = cos x dx"""
+    """Sin x.        d sin x = cos x dx"""
     return xp.sin(x)
 
 
 @op(lambda g, x: -g * sin(x), floating=True)
 def cos(xp, x):
-    """cos x.        d cos x = -sin x dx"""
+    """Cos x.        d cos x = -sin x dx"""
     return xp.cos(x)
 
 
@@ -165,7 +169,8 @@ def clip(xp, x, *, min=None, max=None):
 def where(xp, condition, a, b):
     """a where the condition holds, else b.        d where(c, a, b) = [c] da + [not c] db
 
-    NumPy's trap: both branches are computed, so `where(x > 0, sqrt(x), 0)` has the gradient 0·∞ = NaN at x = 0.
+    NumPy's trap: both branches are computed, so `where(x > 0, sqrt(x), 0)` has the gradient 0·∞ =
+    NaN at x = 0.
     Choose the argument as well: `where(x > 0, sqrt(where(x > 0, x, 1)), 0)`.
     """
     return xp.where(condition, a, b)
@@ -176,37 +181,37 @@ def where(xp, condition, a, b):
 
 @op(None, None)
 def eq(xp, a, b):
-    """a == b elementwise."""
+    """A == b elementwise."""
     return xp.equal(a, b)
 
 
 @op(None, None)
 def ne(xp, a, b):
-    """a != b elementwise."""
+    """A != b elementwise."""
     return xp.not_equal(a, b)
 
 
 @op(None, None)
 def lt(xp, a, b):
-    """a < b elementwise."""
+    """A < b elementwise."""
     return xp.less(a, b)
 
 
 @op(None, None)
 def le(xp, a, b):
-    """a <= b elementwise."""
+    """A <= b elementwise."""
     return xp.less_equal(a, b)
 
 
 @op(None, None)
 def gt(xp, a, b):
-    """a > b elementwise."""
+    """A > b elementwise."""
     return xp.greater(a, b)
 
 
 @op(None, None)
 def ge(xp, a, b):
-    """a >= b elementwise."""
+    """A >= b elementwise."""
     return xp.greater_equal(a, b)
 
 

@@ -1,4 +1,4 @@
-"""Indexing, and its adjoints: what is read once is added once, what is read twice is added twice."""
+"""Indexing and its adjoints: what is read once is added once, what is read twice, twice."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from .shape import view
 
 
 def plain_key(key):
-    """An index as NumPy takes it: Tensors become their arrays, and arrays are copied, so that later writes change nothing."""
+    """An index as NumPy takes it: Tensors become their arrays, and arrays are copied, so that later
+    writes change nothing.
+    """
     if isinstance(key, tuple):
         return tuple([plain_key(k) for k in key])
     if isinstance(key, Tensor):
@@ -26,21 +28,34 @@ def plain_key(key):
 
 
 def is_basic(key):
-    """Whether an index is made of integers, slices, None and Ellipsis only: it reads nothing twice, and is a view."""
+    """Whether an index is made of integers, slices, None and Ellipsis only: it reads nothing twice,
+    and is a view.
+    """
     parts = key if isinstance(key, tuple) else (key,)
-    return all(k is None or k is Ellipsis or isinstance(k, slice | int | np.integer) and not isinstance(k, bool) for k in parts)
+    return all(
+        k is None
+        or k is Ellipsis
+        or (isinstance(k, slice | int | np.integer) and not isinstance(k, bool))
+        for k in parts
+    )
 
 
 @op(lambda g, in_shapes, key: unindex(g, shape=in_shapes[0], key=key), method=False)
 def getitem(xp, x, *, key):
-    """x[key], with all of NumPy's indexing; a view where the index is basic.        d x[key] = dx[key]"""
+    """x[key], with all of NumPy's indexing; a view where the index is basic.
+
+    d x[key] = dx[key]
+    """
     y = x[key]
     return view(y) if is_basic(key) else y
 
 
 @op(lambda g, key: getitem(g, key=key), method=False)
 def unindex(xp, x, *, shape, key):
-    """Zeros of `shape` with x added at key: the adjoint of reading x[key].        d unindex x = unindex dx"""
+    """Zeros of `shape` with x added at key: the adjoint of reading x[key].
+
+    d unindex x = unindex dx
+    """
     y = xp.zeros(shape, x.dtype)
     if is_basic(key):
         y[key] = x
@@ -69,24 +84,29 @@ def setitem(xp, x, v, *, key):
     return y
 
 
-def _grid(xp, shape, axis, index):
+def _grid(xp, axis, index):
     """Full index arrays for `index` along one axis, everything else in its place."""
-    axis %= len(shape)
-    return tuple([
-        index if i == axis else xp.arange(n).reshape([-1 if j == i else 1 for j in range(len(shape))])
-        for i, n in enumerate(index.shape)
-    ])  # fmt: skip
+    grid = list(xp.ogrid[tuple(slice(n) for n in index.shape)])
+    grid[axis] = index
+    return tuple(grid)
 
 
-@op(lambda g, index, in_shapes, axis: ungather(g, index, shape=in_shapes[0], axis=axis), None, order="x axis index")
+@op(
+    lambda g, index, in_shapes, axis: ungather(g, index, shape=in_shapes[0], axis=axis),
+    None,
+    order="x axis index",
+)
 def gather(xp, x, index, *, axis):
-    """y[i, j] = x[index[i, j], j] for axis 0, and so on; index has x's rank and may be shorter.        d gather x = gather dx"""
-    return x[_grid(xp, x.shape, axis, index)]
+    """y[i, j] = x[index[i, j], j] for axis 0, and so on; index has x's rank and may be shorter.
+
+    d gather x = gather dx
+    """
+    return x[_grid(xp, axis, index)]
 
 
 @op(lambda g, index, axis: gather(g, axis, index), None, method=False)
 def ungather(xp, x, index, *, shape, axis):
     """Zeros of `shape` with x added where `gather` read.        d ungather x = ungather dx"""
     y = xp.zeros(shape, x.dtype)
-    backend.of(y).add_at(y, _grid(xp, shape, axis, index), x)
+    backend.of(y).add_at(y, _grid(xp, axis, index), x)
     return y

@@ -34,11 +34,16 @@ def _matmul_b(g, a, in_shapes):
 
 @op(_matmul_a, _matmul_b)
 def matmul(xp, a, b):
-    """a @ b with NumPy's rules: vectors, matrices, broadcast batches.        d(a b) = da b + a db"""
+    """a @ b with NumPy's rules: vectors, matrices, broadcast batches.
+
+    d(a b) = da b + a db
+    """
     if a.ndim and b.ndim and a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
         raise ShapeError(
-            f"the last axis of the first has length {a.shape[-1]}, the {'second last' if b.ndim > 1 else 'only'} axis of the second "
-            f"{b.shape[-2 if b.ndim > 1 else 0]}: they must be equal (.T or .mT swaps the axes of a matrix)"
+            f"the last axis of the first has length {a.shape[-1]}, the "
+            f"{'second last' if b.ndim > 1 else 'only'} axis of the second "
+            f"{b.shape[-2 if b.ndim > 1 else 0]}: they must be equal (.T or .mT swaps the axes "
+            f"of a matrix)"
         )
     return xp.matmul(a, b)
 
@@ -53,7 +58,9 @@ def _rows(x):
     return reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
 
 
-@fused(lambda g, w: g @ w, lambda g, x: _rows(g).T @ _rows(x), lambda g: g, reference=linear_reference)
+@fused(
+    lambda g, w: g @ w, lambda g, x: _rows(g).T @ _rows(x), lambda g: g, reference=linear_reference
+)
 def linear(xp, x, w, b):
     """x wᵀ + b for x (…, in), w (out, in), b (out,).        dy = dx wᵀ + x dwᵀ + db"""
     y = xp.matmul(x, w.T)

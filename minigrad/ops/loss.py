@@ -10,11 +10,13 @@ from .index import gather
 from .reduce import log_softmax, shift, softmax, sum, total
 from .shape import reshape
 
-# ---- what it means, in primitives ------------------------------------------------------------------------------------
+# ---- what it means, in primitives ----------------------------------------------------------------
 
 
 def cross_entropy_reference(x, labels, *, ignore_index, reduction):
-    """Composed: minus the log-probability of each row's label, times the row's weight; summed unless reduction is "none"."""
+    """Composed: minus the log-probability of each row's label, times the row's weight; summed
+    unless reduction is "none".
+    """
     weights = _row_weights(labels, ignore_index, reduction, x.dtype)
     losses = -reshape(gather(log_softmax(x, 1), 1, _label_column(labels, ignore_index)), (-1,))
     losses = where(weights > 0, losses, 0) * weights
@@ -29,7 +31,9 @@ def cross_entropy_grad_reference(x, dy, labels, *, ignore_index, reduction):
 
 
 def _row_weights(labels, ignore_index, reduction, dtype):
-    """What each row counts: 0 where it is ignored; for the mean, one over the number of rows that are not."""
+    """What each row counts: 0 where it is ignored; for the mean, one over the number of rows that
+    are not.
+    """
     counted = cast(ne(labels, ignore_index), dtype=dtype)
     return counted / sum(counted) if reduction == "mean" else counted
 
@@ -38,7 +42,7 @@ def _label_column(labels, ignore_index):
     return reshape(where(ne(labels, ignore_index), labels, 0), (-1, 1))
 
 
-# ---- the same by hand ------------------------------------------------------------------------------------------------
+# ---- the same by hand ----------------------------------------------------------------------------
 
 
 @fused(
@@ -48,7 +52,9 @@ def _label_column(labels, ignore_index):
     reference=cross_entropy_reference,
 )  # fmt: skip
 def cross_entropy(xp, x, labels, *, ignore_index, reduction):
-    """-log softmax(x)[label] for logits x (N, C) and integer labels (N,).        d loss = (softmax(x) - onehot) dx
+    """-log softmax(x)[label] for logits x (N, C) and integer labels (N,).
+
+        d loss = (softmax(x) - onehot) dx
 
     reduction is "mean" (over the rows that are not ignored), "sum" or "none".
     """
@@ -70,7 +76,9 @@ def cross_entropy(xp, x, labels, *, ignore_index, reduction):
 def cross_entropy_grad(xp, x, dy, labels, *, ignore_index, reduction, hint=None):
     """dx = (softmax(x) - onehot(labels)) · weight · dy."""
     if hint is None:
-        hint = cross_entropy.forward(xp, x, labels, ignore_index=ignore_index, reduction=reduction)[1]
+        hint = cross_entropy.forward(xp, x, labels, ignore_index=ignore_index, reduction=reduction)[
+            1
+        ]
     probabilities, rows, column, weights = hint
     scale = (dy * weights).reshape(-1, 1)
     dx = probabilities * scale

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import backend, dtypes
-from ..op import cast, clone
+from ..op import cast
 from ..tensor import Tensor, handle
 from . import elementwise as e
 from .index import getitem, plain_key
@@ -56,7 +56,8 @@ _OPERATORS: dict[str, Any] = {
 
 
 def _to(self: Tensor, *where: Any, dtype: Any = None, device: str | None = None) -> Tensor:
-    """The tensor on a device ("cpu", "cuda") or in a dtype, or both: `t.to("cuda")`, `t.to(mg.float64)`.
+    """The tensor on a device ("cpu", "cuda") or in a dtype, or both: `t.to("cuda")`,
+    `t.to(mg.float64)`.
 
     Itself where nothing changes.  Changing a floating dtype is differentiable.
     """
@@ -78,22 +79,21 @@ def _moved(t: Tensor, device: str) -> Tensor:
     return Tensor(t.detach(), device=device)
 
 
-def _attach() -> None:
-    for name, function in _OPERATORS.items():
-        setattr(Tensor, name, function)
-    methods: dict[str, Any] = {
-        "T": property(lambda self: permute(self, tuple(range(self.ndim))[::-1]), doc="The tensor with its axes in reverse order."),
-        "mT": property(lambda self: transpose(self, -1, -2), doc="The tensor with its last two axes swapped."),
-        "to": _to,
-        "float": lambda self: _to(self, dtypes.float32),
-        "double": lambda self: _to(self, dtypes.float64),
-        "half": lambda self: _to(self, dtypes.float16),
-        "cpu": lambda self: _to(self, "cpu"),
-        "cuda": lambda self: _to(self, "cuda"),
-        "clone": clone,
-    }
-    for name, function in methods.items():
-        setattr(Tensor, name, function)
+_METHODS: dict[str, Any] = {
+    "T": property(
+        lambda self: permute(self, tuple(range(self.ndim))[::-1]),
+        doc="The tensor with its axes in reverse order.",
+    ),
+    "mT": property(
+        lambda self: transpose(self, -1, -2), doc="The tensor with its last two axes swapped."
+    ),
+    "to": _to,
+    "float": lambda self: _to(self, dtypes.float32),
+    "double": lambda self: _to(self, dtypes.float64),
+    "half": lambda self: _to(self, dtypes.float16),
+    "cpu": lambda self: _to(self, "cpu"),
+    "cuda": lambda self: _to(self, "cuda"),
+}
 
-
-_attach()
+for _name, _function in {**_OPERATORS, **_METHODS}.items():
+    setattr(Tensor, _name, _function)

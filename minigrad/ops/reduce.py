@@ -1,6 +1,7 @@
 """Sums and what is made of them, extremes, softmax.
 
-Sums accumulate in blocks and across blocks in float64: NumPy's own sum over the leading axes of a float32 array adds
+Sums accumulate in blocks and across blocks in float64: NumPy's own sum over the leading axes of
+    a float32 array adds
 one row after the other, so `ones((2**25, 2), float32).sum(0)` is half the truth.
 """
 
@@ -15,7 +16,9 @@ from ..op import cast, fused, op
 from .elementwise import exp, sqrt, where
 from .shape import broadcast_to, reshape
 
-BLOCK = 128  # rows that are added in float32 before float64 takes over: 128 roundings stay near float32's own precision
+# rows that are added in float32 before float64 takes over: 128 roundings stay near float32's own
+# precision
+BLOCK = 128
 
 
 def axes_of(axis, ndim):
@@ -25,7 +28,9 @@ def axes_of(axis, ndim):
     axes = [axis] if isinstance(axis, int | np.integer) else list(axis)
     for a in axes:
         if not -ndim <= a < ndim:
-            raise ShapeError(f"axis {a} is out of range for {ndim} axes: give one from {-ndim} to {ndim - 1}")
+            raise ShapeError(
+                f"axis {a} is out of range for {ndim} axes: give one from {-ndim} to {ndim - 1}"
+            )
     found = tuple(sorted(a % ndim for a in axes))
     if len(set(found)) < len(found):
         raise ShapeError(f"axis {axis} names an axis twice")
@@ -43,7 +48,8 @@ def count(shape, axes):
 
 
 def total(xp, x, axes):
-    """Σ over axes with keepdims, for arrays: as exact as the dtype can hold, whatever the layout and length.
+    """Σ over axes with keepdims, for arrays: as exact as the dtype can hold, whatever the layout
+    and length.
 
     Returns float64 sums for floating x (the caller rounds once), NumPy's own dtype for integers.
     """
@@ -51,16 +57,22 @@ def total(xp, x, axes):
         return xp.add.reduce(x, axis=axes, keepdims=True)
     if x.dtype == np.float32 and x.size > BLOCK and axes:
         if axes == tuple(range(len(axes))) and len(axes) < x.ndim and x.flags.c_contiguous:
-            return _column_totals(xp, x.reshape(count(x.shape, axes), -1)).reshape(kept_shape(x.shape, axes))
+            return _column_totals(xp, x.reshape(count(x.shape, axes), -1)).reshape(
+                kept_shape(x.shape, axes)
+            )
         if axes[-1] == x.ndim - 1 and x.flags.c_contiguous and x.shape[-1] > 1:
             trailing = tuple(a for a in axes if all(b in axes for b in range(a, x.ndim)))
-            inner = xp.add.reduce(x, axis=trailing, keepdims=True)  # contiguous: NumPy adds these pairwise
+            inner = xp.add.reduce(
+                x, axis=trailing, keepdims=True
+            )  # contiguous: NumPy adds these pairwise
             return xp.add.reduce(inner, axis=axes, keepdims=True, dtype=np.float64)
     return xp.add.reduce(x, axis=axes, keepdims=True, dtype=np.float64)
 
 
 def _column_totals(xp, rows):
-    """Column sums of (N, C): blocks of rows by a product with ones, which is fast, then float64 across the blocks."""
+    """Column sums of (N, C): blocks of rows by a product with ones, which is fast, then float64
+    across the blocks.
+    """
     whole = len(rows) // BLOCK * BLOCK
     ones = xp.ones((1, BLOCK), rows.dtype)
     sums = xp.add.reduce(rows[whole:], axis=0, dtype=np.float64)
@@ -75,7 +87,11 @@ def _rounded(x, sums, shape):
 
 
 def _reduced(shape, axes, keepdims):
-    return kept_shape(shape, axes) if keepdims else tuple(n for i, n in enumerate(shape) if i not in axes)
+    return (
+        kept_shape(shape, axes)
+        if keepdims
+        else tuple(n for i, n in enumerate(shape) if i not in axes)
+    )
 
 
 def spread(g, in_shapes, axis):
@@ -112,10 +128,17 @@ def mean(xp, x, *, axis=None, keepdims=False):
 
 @op(lambda g, in_shapes: broadcast_to(g, in_shapes[0]), method=False)
 def sum_to(xp, x, *, shape):
-    """Σ x over what a broadcast from `shape` repeated: its adjoint, which the sweep applies.        d sum_to x = sum_to dx"""
+    """Σ x over what a broadcast from `shape` repeated: its adjoint, which the sweep applies.
+
+    d sum_to x = sum_to dx
+    """
     lead = x.ndim - len(shape)
     kept = (1,) * lead + tuple(shape)
-    axes = tuple(i for i, (n, m) in enumerate(zip(x.shape, kept, strict=True)) if i < lead or (m == 1 and n != 1))
+    axes = tuple(
+        i
+        for i, (n, m) in enumerate(zip(x.shape, kept, strict=True))
+        if i < lead or (m == 1 and n != 1)
+    )
     sums = total(xp, x, axes) if axes else x
     if sums.shape != kept:
         raise ShapeError(f"shape {x.shape} is not a broadcast of {shape}")
@@ -123,7 +146,9 @@ def sum_to(xp, x, *, shape):
 
 
 def var_reference(x, *, axis=None, correction=1, keepdims=False):
-    """Composed: deviations from the mean, squared, over n - correction; NaN where that is not positive."""
+    """Composed: deviations from the mean, squared, over n - correction; NaN where that is not
+    positive.
+    """
     axes = axes_of(axis, x.ndim)
     n = count(x.shape, axes) - correction
     c = x - mean(x, axes, keepdims=True)
@@ -132,7 +157,10 @@ def var_reference(x, *, axis=None, correction=1, keepdims=False):
 
 @fused(reference=var_reference, method=True, floating=True)
 def var(xp, x, *, axis=None, correction=1, keepdims=False):
-    """Σ (x - mean)² / (n - correction); correction=0 divides by n.        d var = 2 Σ (x - mean) dx / (n - correction)"""
+    """Σ (x - mean)² / (n - correction); correction=0 divides by n.
+
+    d var = 2 Σ (x - mean) dx / (n - correction)
+    """
     axes = axes_of(axis, x.ndim)
     n = count(x.shape, axes)
     c = x - (total(xp, x, axes) / max_1(n)).astype(x.dtype)
@@ -170,7 +198,10 @@ def _not_empty(x, axes, name):
 
 @op(_shared)
 def amax(xp, x, *, axis=None, keepdims=False):
-    """The largest value over axis.        d amax x = dx where it is reached, shared evenly by ties"""
+    """The largest value over axis.
+
+    d amax x = dx where it is reached, shared evenly by ties
+    """
     axes = axes_of(axis, x.ndim)
     _not_empty(x, axes, "amax")
     return xp.max(x, axis=axes, keepdims=keepdims)
@@ -178,7 +209,10 @@ def amax(xp, x, *, axis=None, keepdims=False):
 
 @op(_shared)
 def amin(xp, x, *, axis=None, keepdims=False):
-    """The smallest value over axis.        d amin x = dx where it is reached, shared evenly by ties"""
+    """The smallest value over axis.
+
+    d amin x = dx where it is reached, shared evenly by ties
+    """
     axes = axes_of(axis, x.ndim)
     _not_empty(x, axes, "amin")
     return xp.min(x, axis=axes, keepdims=keepdims)
@@ -186,14 +220,18 @@ def amin(xp, x, *, axis=None, keepdims=False):
 
 @op(None)
 def argmax(xp, x, *, axis=None, keepdims=False):
-    """The first position of the largest value; over all elements (axis None), a position in the flattened x."""
+    """The first position of the largest value; over all elements (axis None), a position in the
+    flattened x.
+    """
     _not_empty(x, axes_of(axis, x.ndim), "argmax")
     return xp.argmax(x, axis=axis, keepdims=keepdims)
 
 
 @op(None)
 def argmin(xp, x, *, axis=None, keepdims=False):
-    """The first position of the smallest value; over all elements (axis None), a position in the flattened x."""
+    """The first position of the smallest value; over all elements (axis None), a position in the
+    flattened x.
+    """
     _not_empty(x, axes_of(axis, x.ndim), "argmin")
     return xp.argmin(x, axis=axis, keepdims=keepdims)
 
@@ -214,14 +252,19 @@ def any(xp, x, *, axis=None, keepdims=False):
 
 
 def shift(xp, x, axes):
-    """The largest value, for a shift that cancels; 0 where it is infinite, since ∞ - ∞ is no number."""
+    """The largest value, for a shift that cancels; 0 where it is infinite, since ∞ - ∞ is no
+    number.
+    """
     peak = xp.max(x, axis=axes, keepdims=True)
     return xp.where(xp.isfinite(peak), peak, xp.zeros_like(peak))
 
 
-@op(lambda g, x, y, axis: spread(g, (x.shape,), axis) * exp(x - spread(y, (x.shape,), axis)), floating=True)
+@op(
+    lambda g, x, y, axis: spread(g, (x.shape,), axis) * exp(x - spread(y, (x.shape,), axis)),
+    floating=True,
+)
 def logsumexp(xp, x, *, axis=None, keepdims=False):
-    """log Σ eˣ over axis, without overflow.        d logsumexp x = Σ softmax(x) dx"""
+    """Log Σ eˣ over axis, without overflow.        d logsumexp x = Σ softmax(x) dx"""
     axes = axes_of(axis, x.ndim)
     peak = shift(xp, x, axes)
     sums = total(xp, xp.exp(x - peak), axes).astype(x.dtype)

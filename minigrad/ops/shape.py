@@ -36,7 +36,10 @@ def _inverse(axes):
 def permute(xp, x, *, axes):
     """x with its axes in the order given.        d permute x = permute dx"""
     if len(axes) != x.ndim:
-        raise ShapeError(f"permute got {len(axes)} axes {axes} for {x.ndim}: name each once, as in permute{tuple(range(x.ndim))[::-1]}")
+        raise ShapeError(
+            f"permute got {len(axes)} axes {axes} for {x.ndim}: name each once, as in "
+            f"permute{tuple(range(x.ndim))[::-1]}"
+        )
     return view(xp.transpose(x, axes))
 
 
@@ -50,7 +53,11 @@ def broadcast_to(xp, x, *, shape):
 def expand(xp, x, *, shape):
     """x repeated to a shape in which -1 keeps an axis' length.        d expand x = expand dx"""
     lead = len(shape) - x.ndim
-    return view(xp.broadcast_to(x, tuple(x.shape[i - lead] if n == -1 and i >= lead else n for i, n in enumerate(shape))))
+    return view(
+        xp.broadcast_to(
+            x, tuple(x.shape[i - lead] if n == -1 and i >= lead else n for i, n in enumerate(shape))
+        )
+    )
 
 
 @op(lambda g, in_shapes: reshape(g, in_shapes[0]))
@@ -60,14 +67,26 @@ def flatten(xp, x, *, start_dim=0, end_dim=-1):
         return view(x.reshape(1))
     first, last = start_dim % x.ndim, end_dim % x.ndim
     if first > last:
-        raise ShapeError(f"flatten from axis {start_dim} to {end_dim} of shape {x.shape}: the first must not come after the last")
-    return view(x.reshape(*x.shape[:first], math.prod(x.shape[first : last + 1]), *x.shape[last + 1 :]))
+        raise ShapeError(
+            f"flatten from axis {start_dim} to {end_dim} of shape {x.shape}: the first must not "
+            f"come after the last"
+        )
+    return view(
+        x.reshape(*x.shape[:first], math.prod(x.shape[first : last + 1]), *x.shape[last + 1 :])
+    )
 
 
 @op(lambda g, in_shapes: reshape(g, in_shapes[0]))
 def squeeze(xp, x, *, axis=None):
-    """x without axes of length 1: all of them, or those named if they have it.        d squeeze x = squeeze dx"""
-    named = range(x.ndim) if axis is None else [a % x.ndim for a in ([axis] if isinstance(axis, int) else axis)]
+    """x without axes of length 1: all of them, or those named if they have it.
+
+    d squeeze x = squeeze dx
+    """
+    named = (
+        range(x.ndim)
+        if axis is None
+        else [a % x.ndim for a in ([axis] if isinstance(axis, int) else axis)]
+    )
     return view(x.reshape(tuple(n for i, n in enumerate(x.shape) if n != 1 or i not in named)))
 
 

@@ -12,7 +12,8 @@ from .optimizer import Optimizer
 
 
 class Adam(Optimizer):
-    """p ← p - lr · m̂ / (√v̂ + eps), with m and v the decaying averages of g and g², freed of their bias towards zero.
+    """p ← p - lr · m̂ / (√v̂ + eps), with m and v the decaying averages of g and g², freed of their
+    bias towards zero.
 
     weight_decay adds weight_decay·p to g (L2), as in PyTorch's Adam.
 
@@ -21,9 +22,16 @@ class Adam(Optimizer):
     """
 
     def __init__(
-        self, params: Iterable[Any], lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.0
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+        super().__init__(
+            params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        )
 
     def check(self, options: dict[str, Any]) -> None:
         """Betas must lie in [0, 1)."""

@@ -1,4 +1,6 @@
-"""What every optimiser shares: parameter groups, and steps that write in place and say so to the clock."""
+"""What every optimiser shares: parameter groups, and steps that write in place and say so to the
+clock.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ class Optimizer:
     """Updates parameters from their gradients.  Subclasses define `update`.
 
     Args:
-        params: tensors that require grad, or groups: dicts with "params" and options that differ from the defaults.
+        params: tensors that require grad, or groups: dicts with "params" and options that
+            differ from the defaults.
         defaults: the options of a group that does not say otherwise.
 
     Raises:
@@ -29,10 +32,16 @@ class Optimizer:
         self.state: dict[Tensor, dict[str, Any]] = {}
         self.param_groups: list[dict[str, Any]] = []
         if isinstance(params, Tensor):
-            raise TypeError(f"{type(self).__name__} got one tensor: give a list, such as [w] or model.parameters()")
+            raise TypeError(
+                f"{type(self).__name__} got one tensor: give a list, such as [w] or "
+                f"model.parameters()"
+            )
         given = list(params)
         if not given:
-            raise ValueError(f"{type(self).__name__} got no parameters: model.parameters() may have been used up, or the model has none")
+            raise ValueError(
+                f"{type(self).__name__} got no parameters: model.parameters() may have been used "
+                f"up, or the model has none"
+            )
         for group in given if isinstance(given[0], dict) else [{"params": given}]:
             self.add_param_group(group)
 
@@ -40,17 +49,28 @@ class Optimizer:
         """Add parameters with options of their own."""
         unknown = set(group) - set(self.defaults) - {"params"}
         if unknown:
-            raise TypeError(f"{type(self).__name__} does not know {sorted(unknown)}; its options are {sorted(self.defaults)}")
+            raise TypeError(
+                f"{type(self).__name__} does not know {sorted(unknown)}; its options are "
+                f"{sorted(self.defaults)}"
+            )
         params = group["params"]
         params = [params] if isinstance(params, Tensor) else list(params)
         known = {id(p) for g in self.param_groups for p in g["params"]}
         for p in params:
             if not isinstance(p, Tensor):
-                raise TypeError(f"{type(self).__name__} got a {type(p).__name__} as a parameter: give tensors")
+                raise TypeError(
+                    f"{type(self).__name__} got a {type(p).__name__} as a parameter: give tensors"
+                )
             if not p.is_leaf:
-                raise GraphError(f"{type(self).__name__} got the result of an op, of shape {p.shape}, as a parameter: give leaves, as model.parameters() does")
+                raise GraphError(
+                    f"{type(self).__name__} got the result of an op, of shape {p.shape}, as a "
+                    f"parameter: give leaves, as model.parameters() does"
+                )
             if id(p) in known:
-                raise ValueError(f"{type(self).__name__} got a parameter of shape {p.shape} twice: give each once")
+                raise ValueError(
+                    f"{type(self).__name__} got a parameter of shape {p.shape} twice: give each "
+                    f"once"
+                )
             known.add(id(p))
         options = {**self.defaults, **group, "params": params}
         self.check(options)
@@ -60,7 +80,9 @@ class Optimizer:
         """Raise ValueError if an option is out of range."""
         for name in ("lr", "weight_decay", "eps"):
             if name in options and not options[name] >= 0:
-                raise ValueError(f"{type(self).__name__} got {name}={options[name]}: it must be 0 or more")
+                raise ValueError(
+                    f"{type(self).__name__} got {name}={options[name]}: it must be 0 or more"
+                )
 
     def zero_grad(self) -> None:
         """Set every parameter's `.grad` to None."""

@@ -10,7 +10,8 @@ from .optimizer import Optimizer
 
 
 class SGD(Optimizer):
-    """p ← p - lr·b, with b ← momentum·b + (1 - dampening)·(g + weight_decay·p); Nesterov's form steps along g + momentum·b.
+    """p ← p - lr·b, with b ← momentum·b + (1 - dampening)·(g + weight_decay·p); Nesterov's form
+    steps along g + momentum·b.
 
     The first b is the first gradient itself, as in PyTorch.
 
@@ -19,9 +20,24 @@ class SGD(Optimizer):
     """
 
     def __init__(
-        self, params: Iterable[Any], lr: float, momentum: float = 0.0, dampening: float = 0.0, weight_decay: float = 0.0, nesterov: bool = False
+        self,
+        params: Iterable[Any],
+        lr: float,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
     ) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay, "nesterov": nesterov})
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "momentum": momentum,
+                "dampening": dampening,
+                "weight_decay": weight_decay,
+                "nesterov": nesterov,
+            },
+        )
 
     def check(self, options: dict[str, Any]) -> None:
         """Momentum and Nesterov must fit."""
@@ -41,5 +57,9 @@ class SGD(Optimizer):
             else:
                 state["momentum_buffer"] *= momentum
                 state["momentum_buffer"] += (1 - options["dampening"]) * g
-            g = g + momentum * state["momentum_buffer"] if options["nesterov"] else state["momentum_buffer"]
+            g = (
+                g + momentum * state["momentum_buffer"]
+                if options["nesterov"]
+                else state["momentum_buffer"]
+            )
         p -= options["lr"] * g

@@ -1,0 +1,47 @@
+"""What functions check of their arguments before they compute anything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import backend, dtypes
+from ..errors import DTypeError, ShapeError
+from ..tensor import Tensor
+
+
+def check_floating(name: str, x: Any) -> None:
+    """x must be a floating Tensor.
+
+    Raises:
+        DTypeError: it is not.
+    """
+    if not isinstance(x, Tensor):
+        hint = (
+            "mg.tensor(x)"
+            if backend.find(x) is not None or isinstance(x, list)
+            else "a minigrad tensor"
+        )
+        raise DTypeError(f"{name} got a {type(x).__name__}: give {hint}")
+    if not dtypes.is_floating(x.dtype):
+        raise DTypeError(
+            f"{name} got {x.dtype} of shape {x.shape}: give floating numbers, such as x.float()"
+        )
+
+
+def pair(value: Any, name: str, least: int = 1) -> tuple[int, int]:
+    """An option for two axes: a number for both, or one for each."""
+    both = (
+        (value, value)
+        if isinstance(value, int | np.integer)
+        else tuple(value)
+        if isinstance(value, tuple | list)
+        else ()
+    )
+    if len(both) != 2 or not all(isinstance(v, int | np.integer) and v >= least for v in both):
+        raise ShapeError(
+            f"{name} was given as {value!r}: give an integer of at least {least}, or a pair of "
+            f"them (height, width)"
+        )
+    return int(both[0]), int(both[1])
