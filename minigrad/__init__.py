@@ -1,11 +1,10 @@
-"""minigrad: reverse-mode autograd that reads in an afternoon, to any order of derivative, with
-BatchNorm in two equal forms.
+"""minigrad: reverse-mode autograd that reads in an afternoon, right to any order of derivative.
 
-import minigrad as mg
-
-x = mg.tensor([1.0, 2.0], requires_grad=True)
-(x * x).sum().backward()
-x.grad                      # tensor([2., 4.])
+>>> import minigrad as mg
+>>> x = mg.tensor([1.0, 2.0], requires_grad=True)
+>>> (x * x).sum().backward()
+>>> x.grad
+tensor([2., 4.])
 """
 
 from . import nn, optim, testing

@@ -287,7 +287,7 @@ def _names() -> dict[str, Any]:
     }
 
 
-# ---- two ops that the sweep and the engine itself need -------------------------------------------
+# ---- the ops that the sweep and the engine itself need -------------------------------------------
 
 
 @op(lambda g: g)

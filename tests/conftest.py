@@ -1,4 +1,4 @@
-"""Settings that hold for every test: Hypothesis profiles, a fresh seed, and what needs a peer or a GPU."""
+"""Settings that hold for every test: Hypothesis profiles and a fresh seed."""
 
 import os
 

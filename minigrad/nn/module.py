@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from .. import backend, dtypes
+from ..errors import DTypeError
 from ..modes import no_grad
+from ..ops.operators import destination
 from ..tensor import Tensor
 
 Self = TypeVar("Self", bound="Module")
@@ -141,19 +143,13 @@ class Module:
         """Move parameters and buffers to a device, or floating ones to a dtype, in place:
         `model.to("cuda")`, `model.to(mg.float64)`.
         """
+        dtype, device = destination(where, dtype, device)
+        if dtype is not None and not dtypes.is_floating(dtype):
+            raise DTypeError(f"a module cannot become {dtype}: give mg.float16, float32 or float64")
         for t in [*self.parameters(), *self.buffers()]:
-            if (dtype is None and not any(_is_dtype(each) for each in where)) or dtypes.is_floating(
-                t.dtype
-            ):
-                moved = t.detach().to(*where, dtype=dtype, device=device)
-            else:
-                moved = t.detach().to(
-                    *(each for each in where if not _is_dtype(each)), device=device
-                )
-            t.rebind(moved.array)
-            t.grad = (
-                None if t.grad is None else t.grad.detach().to(*where, dtype=dtype, device=device)
-            )
+            kind = dtype if dtypes.is_floating(t.dtype) else None
+            t.rebind(t.detach().to(dtype=kind, device=device).array)
+            t.grad = None if t.grad is None else t.grad.detach().to(dtype=kind, device=device)
         return self
 
     def float(self: Self) -> Self:
@@ -239,10 +235,6 @@ class Module:
         ]
         head = f"{type(self).__name__}({self.extra_repr()}"
         return head + ("\n  " + "\n  ".join(lines) + "\n)" if lines else ")")
-
-
-def _is_dtype(where: Any) -> bool:
-    return not isinstance(where, str)
 
 
 def _owned(attributes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import backend, dtypes
-from ..op import cast
+from ..op import cast, op
 from ..tensor import Tensor, handle
 from . import elementwise as e
 from .index import getitem, plain_key
@@ -15,11 +15,11 @@ from .linear import matmul
 from .shape import permute, transpose
 
 
-def _comparison(op: Any) -> Any:
+def _comparison(compared: Any) -> Any:
     def compare(self: Tensor, other: Any) -> Any:
         if other is None or isinstance(other, str):
             return NotImplemented  # then `t == None` is False, as for any object
-        return op(self, other)
+        return compared(self, other)
 
     return compare
 
@@ -55,28 +55,46 @@ _OPERATORS: dict[str, Any] = {
 }
 
 
-def _to(self: Tensor, *where: Any, dtype: Any = None, device: str | None = None) -> Tensor:
-    """The tensor on a device ("cpu", "cuda") or in a dtype, or both: `t.to("cuda")`,
-    `t.to(mg.float64)`.
+def destination(where: tuple[Any, ...], dtype: Any, device: str | None) -> tuple[Any, str | None]:
+    """The dtype and the device that `.to(...)` names, each None where it stays.
 
-    Itself where nothing changes.  Changing a floating dtype is differentiable.
+    Raises:
+        DeviceError: a string that is neither a dtype nor a device here.
+        DTypeError: a dtype that no tensor can have.
     """
     for each in where:
-        if isinstance(each, str) and each.partition(":")[0] in ("cpu", "cuda"):
+        if isinstance(each, str) and each not in np.sctypeDict:
             device = each
         else:
             dtype = each
+    if device is not None:
+        backend.named(device)
+    return (None if dtype is None else dtypes.checked(dtype)), device
+
+
+def _to(self: Tensor, *where: Any, dtype: Any = None, device: str | None = None) -> Tensor:
+    """The tensor in a dtype, on a device, or both: `t.to(mg.float64)`, `t.to("cuda")`.
+
+    Itself where nothing changes.  Changing a floating dtype, or the device, is differentiable.
+    """
+    dtype, device = destination(where, dtype, device)
     result = self
-    if dtype is not None and dtypes.checked(dtype) != self.dtype:
-        floating = dtypes.is_floating(np.dtype(dtype)) and dtypes.is_floating(self.dtype)
-        result = cast(self, dtype=np.dtype(dtype)) if floating else handle(self.array.astype(dtype))
-    if device is not None and backend.named(device) is not backend.of(self.array):
-        result = _moved(result, device)
+    if dtype is not None and dtype != self.dtype:
+        both = dtypes.is_floating(dtype) and dtypes.is_floating(self.dtype)
+        result = cast(self, dtype=dtype) if both else handle(self.array.astype(dtype))
+    if device is not None and not _is_at(result, device):
+        result = move(result, device=device, home=self.device)
     return result
 
 
-def _moved(t: Tensor, device: str) -> Tensor:
-    return Tensor(t.detach(), device=device)
+@op(lambda g, device, home: move(g, device=home, home=device), method=False)
+def move(xp, x, *, device, home):
+    """A copy of x, which is at home, on another device.        d x = dx"""
+    return Tensor(x, device=device).array
+
+
+def _is_at(t: Tensor, device: str) -> bool:
+    return t.device == device or (":" not in device and t.device.partition(":")[0] == device)
 
 
 _METHODS: dict[str, Any] = {
