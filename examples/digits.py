@@ -12,6 +12,7 @@ import argparse
 import statistics
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -198,6 +199,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error(f"--epochs {options.epochs}: give at least 1")
     if options.seed < 0:
         parser.error(f"--seed {options.seed}: give 0 or more")
+    if not Path(options.out).absolute().parent.is_dir():
+        parser.error(f"--out {options.out}: there is no folder {Path(options.out).parent}")
     try:
         mg.zeros(1, device=options.device)
     except mg.DeviceError as error:

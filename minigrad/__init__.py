@@ -7,6 +7,7 @@
 tensor([2., 4.])
 """
 
+from . import kernels as _kernels  # now, so that no later import hides `mg.kernels` behind it
 from . import nn, optim, testing
 from . import ops as _ops  # fills the registry
 from .create import (
