@@ -166,9 +166,8 @@ def reraise(op: Any, error: Exception, values: tuple[Any, ...]) -> NoReturn:
     """Raise what a forward raised, saying which op it was and what it was given; the kind of error
     stays.
     """
-    backend.check_same(
-        *(v for v in values if hasattr(v, "shape"))
-    )  # a library's own message about devices is worse
+    # a library's own message about devices is worse
+    backend.check_same(*(v for v in values if hasattr(v, "shape")))
     if isinstance(error, IndexError) and not isinstance(error, ValueError):
         kind: type[Exception] = IndexError
     elif isinstance(error, ValueError | TypeError):

@@ -59,9 +59,14 @@ def parameters(op: Op) -> dict[str, Any]:
     return found
 
 
+def defaults(op: Op) -> tuple[Any, ...]:
+    """The defaults of the public function, which may have no source form."""
+    found = parameters(op).items()
+    return tuple([d for name, d in found if d is not REQUIRED and name != op.star])
+
+
 def signature(op: Op) -> str:
     """Inputs, then statics (or the op's own order), then PyTorch's spellings as keywords."""
-    # true defaults, which may have no source form, are set on the function object
     parts = [
         f"*{n}" if n == op.star else n if default is REQUIRED else f"{n}=None"
         for n, default in parameters(op).items()
@@ -124,9 +129,8 @@ def _meet(op: Op) -> list[str]:
     lines = []
     first, *others = op.meeting
     if others:
-        numbers = (
-            "" if op.meeting == op.inputs else f"XP[type({first}_)] is None or "
-        )  # else one of them is an array
+        # else one of them is an array
+        numbers = "" if op.meeting == op.inputs else f"XP[type({first}_)] is None or "
         differ = [
             f"(type({o}_) is not type({first}_) or {numbers}{o}_.dtype is not {first}_.dtype) "
             f"and (type({o}_) is not float or {first}_n is None)"

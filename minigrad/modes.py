@@ -35,9 +35,8 @@ class Switch:
 
     def __init__(self, variable: ContextVar[bool], value: bool) -> None:
         self._variable, self._value = variable, bool(value)
-        self._outer = (
-            threading.local()
-        )  # one instance may be entered by several threads, and more than once by each
+        # one instance may be entered by several threads, and more than once by each
+        self._outer = threading.local()
 
     def __enter__(self) -> None:
         self._outer.__dict__.setdefault("values", []).append(self._variable.get())

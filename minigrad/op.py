@@ -78,15 +78,19 @@ class Op:
 
     def define(self, rules: Sequence[Rule | None] | Rule) -> None:
         """Settle the rules, and write `call` and `pull` for them."""
-        self.joint: Rule | None = rules if callable(rules) else None
-        if self.joint is None and not rules and self.reference is not None:
+        if callable(rules):
+            self.joint: Rule | None = rules
+            self.rules: list[Rule | None] = [rules]
+        elif not rules and self.reference is not None:
             self.joint = through_reference(self)
-        self.rules: list[Rule | None] = [self.joint] if self.joint else list(rules)  # type: ignore[arg-type]
-        if self.joint is None and len(self.rules) != len(self.inputs):
-            raise TypeError(
-                f"op {self.name}: {len(self.rules)} rules for {len(self.inputs)} inputs "
-                f"{self.inputs}; write one for each (None: no gradient)"
-            )
+            self.rules = [self.joint]
+        else:
+            self.joint, self.rules = None, list(rules)
+            if len(rules) != len(self.inputs):
+                raise TypeError(
+                    f"op {self.name}: {len(rules)} rules for {len(self.inputs)} inputs "
+                    f"{self.inputs}; write one for each (None: no gradient)"
+                )
         self.asks = [_asked(rule) for rule in self.rules]
         self._check_asked()
         asked = dict.fromkeys(itertools.chain(*self.asks))
@@ -126,33 +130,18 @@ class Op:
 
     def _write(self) -> None:
         self.source = codegen.source(self)
-        file = f"<op {self.name}>"
-        linecache.cache[file] = (
-            len(self.source),
-            None,
-            self.source.splitlines(True),
-            file,
-        )  # what tracebacks will show
+        file, lines = f"<op {self.name}>", self.source.splitlines(keepends=True)
+        linecache.cache[file] = len(self.source), None, lines, file  # what tracebacks will show
         self._space.update({f"rule{i}": rule for i, rule in enumerate(self.rules)})
-        kept = getattr(self, "call", None)
         exec(compile(self.source, file, "exec"), self._space)
         self.pull: Callable[..., Any] = self._space["pull"]
         written = self._space[self.name]
-        if kept is None:
+        if not hasattr(self, "call"):
             self.call: Any = written
-        else:  # the same function object, new code: whoever imported it sees the rule
-            self.call.__code__ = written.__code__
-        self.call.__doc__, self.call.__module__, self.call.op = (
-            self.doc,
-            self.forward.__module__,
-            self,
-        )
-        defaults = [
-            d
-            for n, d in codegen.parameters(self).items()
-            if d is not codegen.REQUIRED and n != self.star
-        ]
-        self.call.__defaults__ = tuple(defaults)
+        self.call.__code__ = written.__code__  # whoever imported the function sees the new rule
+        self.call.__doc__, self.call.__module__ = self.doc, self.forward.__module__
+        self.call.__defaults__ = codegen.defaults(self)
+        self.call.op = self
 
     def _check_names(self) -> None:
         clash = RESERVED & set(self.inputs)

@@ -18,7 +18,7 @@ def through_reference(op: Op) -> Callable[..., Any]:
     arity = len(op.inputs)
 
     def rule(g: Any, needs: tuple[bool, ...], *values: Any) -> list[Any]:
-        from .sweep import grad
+        from .gradient import grad
 
         recorded = any(isinstance(value, Tensor) for value in values[:arity])
         inputs = [_fresh(value, need) for value, need in zip(values, needs, strict=False)]

@@ -5,27 +5,27 @@ the ops (see op.py).
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from . import backend, dtypes, graph
+from .arrays import new_array
 from .backend import Array
 from .errors import DTypeError, GraphError, ShapeError
 from .graph import HookHandle, Leaf, Node
+from .protocols import Protocols
 
 if TYPE_CHECKING:
-    from ._methods import (
-        Methods,
-    )  # a stub written from the registry: the ops as methods, for type checkers
+    from ._methods import Methods  # a stub written from the registry: the ops as methods
 else:
     Methods = object
 
 Self = TypeVar("Self", bound="Tensor")
 
 
-class Tensor(Methods):
+class Tensor(Protocols, Methods):
     """An n-dimensional array that remembers how it was computed.
 
     Args:
@@ -49,7 +49,7 @@ class Tensor(Methods):
     def __init__(
         self, data: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
     ) -> None:
-        self.array = _new_array(data, dtype, device)
+        self.array = new_array(_bare(data), dtype, device)
         self.node = self.grad = None
         if requires_grad:
             self.requires_grad = True
@@ -139,7 +139,7 @@ class Tensor(Methods):
                 f".clone() and change that"
             )
         else:
-            self.rebind(_new_array(value, None, None, copy=False))
+            self.rebind(new_array(_bare(value), None, None, copy=False))
 
     def rebind(self, array: Array) -> None:
         """Make a leaf hold another array, of any shape and dtype.  Graphs built before keep the old
@@ -172,35 +172,6 @@ class Tensor(Methods):
         """The values as nested lists of Python numbers."""
         return self.array.tolist()
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-        if not isinstance(self.array, np.ndarray):
-            raise TypeError(
-                f"this tensor is on {self.device}; NumPy needs a copy on the host: say .cpu() or "
-                f".numpy() first"
-            )
-        view = self.numpy()
-        if dtype is not None and np.dtype(dtype) != view.dtype:
-            return view.astype(dtype)
-        return view.copy() if copy else view
-
-    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        raise TypeError(_refusal(function.__name__))
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        """`array * tensor` is recorded; other NumPy functions refuse, because they would drop the
-        gradient.
-        """
-        reflected = _REFLECTED.get(ufunc.__name__)
-        if (
-            method != "__call__"
-            or kwargs
-            or reflected is None
-            or len(inputs) != 2
-            or inputs[1] is not self
-        ):
-            raise TypeError(_refusal(ufunc.__name__))
-        return getattr(self, reflected)(inputs[0])
-
     # ---- gradients
 
     def detach(self) -> Tensor:
@@ -221,7 +192,7 @@ class Tensor(Methods):
             GraphError: nothing to differentiate, swept twice, or a saved value was written to.
             ShapeError: a gradient of another shape, or none for more than one number.
         """
-        from .sweep import backward
+        from .gradient import backward
 
         backward(self, gradient, retain_graph, create_graph)
 
@@ -251,44 +222,7 @@ class Tensor(Methods):
             )
         return HookHandle(self.node, hook)
 
-    # ---- Python's protocols
-
-    def __len__(self) -> int:
-        if self.ndim == 0:
-            raise TypeError("len() of a 0-d tensor: it has no axes; .size is 1")
-        return self.shape[0]
-
-    def __iter__(self) -> Iterator[Tensor]:
-        if self.ndim == 0:
-            raise TypeError("a 0-d tensor cannot be iterated over: use .item()")
-        return (self[i] for i in range(len(self)))
-
-    def __contains__(self, value: Any) -> bool:
-        return bool((self.array == getattr(value, "array", value)).any())
-
-    def __bool__(self) -> bool:
-        if self.size != 1:
-            raise ValueError(
-                f"the truth of a tensor of shape {self.shape} is ambiguous: say .any() or .all()"
-            )
-        return bool(self.array.item())
-
-    def __float__(self) -> float:
-        return float(self.item())
-
-    def __int__(self) -> int:
-        return int(self.item())
-
-    def __index__(self) -> int:
-        if self.dtype.kind not in "iu":
-            raise TypeError(f"only an integer tensor can be an index, not {self.dtype}")
-        return int(self.item())
-
-    def __round__(self, ndigits: int | None = None) -> Any:
-        return round(self.item(), ndigits)
-
-    def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if spec else str(self)
+    # ---- copies and repr
 
     __hash__ = object.__hash__  # by identity: `==` is elementwise
 
@@ -341,37 +275,8 @@ def _rebuild(kind: type, array: Array, requires_grad: bool, grad: Array | None) 
     return t
 
 
-def _new_array(data: Any, dtype: Any, device: str | None, copy: bool = True) -> Array:
-    """An array from whatever a user may have, on the device asked for or where the data is."""
-    if isinstance(data, Tensor):
-        data = data.array
-    home = backend.find(data)
-    place = backend.named(device) if device is not None else home or backend.named("cpu")
-    if dtype is not None:
-        dtype = dtypes.checked(dtype)
-    if home is not None and home is not place:
-        data = home.to_numpy(
-            data
-        )  # the user named another device: this is the copy that was asked for
-    try:
-        array = place.asarray(data, dtype, device, copy)
-    except ValueError as error:
-        raise ShapeError(
-            f"no tensor can be made of this {type(data).__name__}: {error}; every row must have "
-            f"the same length"
-        ) from error
-    if dtype is None:
-        if home is None and array.dtype == np.float64 and not hasattr(_first(data), "dtype"):
-            array = array.astype(dtypes.default_dtype())
-        dtypes.checked(array.dtype)
-    return array
-
-
-def _first(data: Any) -> Any:
-    """The first number in nested sequences: whose dtype rules, NumPy's or the default."""
-    while isinstance(data, Sequence) and not isinstance(data, str | bytes) and len(data):
-        data = data[0]
-    return data
+def _bare(data: Any) -> Any:
+    return data.array if isinstance(data, Tensor) else data
 
 
 def op_name(t: Tensor) -> str:
@@ -380,28 +285,3 @@ def op_name(t: Tensor) -> str:
     while isinstance(node.op, int):
         (node,) = node.parents
     return str(node.op.name)
-
-
-_REFLECTED = {
-    "add": "__radd__",
-    "subtract": "__rsub__",
-    "multiply": "__rmul__",
-    "divide": "__rtruediv__",
-    "power": "__rpow__",
-    "matmul": "__rmatmul__",
-    "equal": "__eq__",
-    "not_equal": "__ne__",
-    "less": "__gt__",
-    "less_equal": "__ge__",
-    "greater": "__lt__",
-    "greater_equal": "__le__",
-}
-
-
-def _refusal(name: str) -> str:
-    return (
-        f"np.{name} got a minigrad tensor and would drop its gradient: use the op of the same "
-        f"meaning "
-        f"(mg.{name} or tensor.{name}() where it exists), or np.{name}(t.numpy()) for the bare "
-        f"values"
-    )

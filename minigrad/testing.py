@@ -15,8 +15,8 @@ import numpy as np
 
 from . import dtypes
 from .errors import DTypeError
+from .gradient import grad
 from .modes import enable_grad
-from .sweep import grad
 from .tensor import Tensor
 
 ULPS = 32  # roundings of one op and of the few that make up its reference

@@ -113,7 +113,7 @@ class _BatchNorm(Module):
 
     def _running(self) -> tuple[Buffer, Buffer, Buffer]:
         """Running mean, running variance and the counter, of a module that tracks them."""
-        return self.running_mean, self.running_var, self.num_batches_tracked  # type: ignore[return-value]
+        return self.running_mean, self.running_var, self.num_batches_tracked  # type: ignore
 
     def extra_repr(self) -> str:
         """Options, as the constructor takes them."""

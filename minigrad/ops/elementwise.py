@@ -43,9 +43,8 @@ def div(xp, a, b):
 def _pow_base(g, a, b):
     if isinstance(b, int | float):
         return _nothing(g) if b == 0 else g * (b * a ** (b - 1))
-    return g * (
-        b * a ** where(b == 0, 1, b - 1)
-    )  # at exponent 0 the slope is 0 for every base, 0 included
+    # at exponent 0 the slope is 0 for every base, 0 included
+    return g * (b * a ** where(b == 0, 1, b - 1))
 
 
 def _pow_exponent(g, a, y):

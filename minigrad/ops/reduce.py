@@ -62,9 +62,8 @@ def total(xp, x, axes):
             )
         if axes[-1] == x.ndim - 1 and x.flags.c_contiguous and x.shape[-1] > 1:
             trailing = tuple(a for a in axes if all(b in axes for b in range(a, x.ndim)))
-            inner = xp.add.reduce(
-                x, axis=trailing, keepdims=True
-            )  # contiguous: NumPy adds these pairwise
+            # contiguous: NumPy adds these pairwise
+            inner = xp.add.reduce(x, axis=trailing, keepdims=True)
             return xp.add.reduce(inner, axis=axes, keepdims=True, dtype=np.float64)
     return xp.add.reduce(x, axis=axes, keepdims=True, dtype=np.float64)
 

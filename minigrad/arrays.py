@@ -1,0 +1,42 @@
+"""An array from whatever a user may have: numbers, nested lists, arrays of any backend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from . import backend, dtypes
+from .backend import Array
+from .errors import ShapeError
+
+
+def new_array(data: Any, dtype: Any, device: str | None, copy: bool = True) -> Array:
+    """An array from whatever a user may have, on the device asked for or where the data is."""
+    home = backend.find(data)
+    place = backend.named(device) if device is not None else home or backend.named("cpu")
+    if dtype is not None:
+        dtype = dtypes.checked(dtype)
+    if home is not None and home is not place:
+        # the user named another device: this is the copy that was asked for
+        data = home.to_numpy(data)
+    try:
+        array = place.asarray(data, dtype, device, copy)
+    except ValueError as error:
+        raise ShapeError(
+            f"no tensor can be made of this {type(data).__name__}: {error}; every row must have "
+            f"the same length"
+        ) from error
+    if dtype is None:
+        if home is None and array.dtype == np.float64 and not hasattr(_first(data), "dtype"):
+            array = array.astype(dtypes.default_dtype())
+        dtypes.checked(array.dtype)
+    return array
+
+
+def _first(data: Any) -> Any:
+    """The first number in nested sequences: whose dtype rules, NumPy's or the default."""
+    while isinstance(data, Sequence) and not isinstance(data, str | bytes) and len(data):
+        data = data[0]
+    return data

@@ -1,0 +1,157 @@
+"""Gradients as users ask for them: `grad`, and `backward`, which is `grad` on every leaf, added to
+`.grad`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from . import backend, dtypes, graph
+from .errors import DeviceError, DTypeError, GraphError, ShapeError
+from .graph import Leaf, Node
+from .modes import Switch, recording
+from .op import cast, clone
+from .sweep import leading_to, sweep
+from .tensor import Tensor, handle
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """Gradients of outputs with respect to inputs (leaves or results), touching nobody's `.grad`.
+
+    Args:
+        outputs: what to differentiate: a tensor or several, whose gradients add up.
+        inputs: a tensor or several that require grad.
+        grad_outputs: a cotangent for each output, of its shape; may be left out (or None) for
+            single numbers.
+        retain_graph: keep what the graph saved, for another sweep; by default `create_graph`.
+        create_graph: record the derivatives, so that they can be differentiated again, to any
+            order.
+        allow_unused: give None for an input that the outputs do not depend on, instead of raising.
+
+    Returns:
+        A tuple with a gradient for each input, of its shape and dtype; no two share memory.
+
+    Raises:
+        GraphError: nothing to differentiate, an unused input, a graph swept twice, a saved
+            value written to.
+        ShapeError, DTypeError, DeviceError: a cotangent that does not fit its output.
+    """
+    xs, ys = _sequence(inputs), _sequence(outputs)
+    for x in xs:
+        if x.node is None:
+            raise GraphError(
+                f"grad() with respect to a tensor of shape {x.shape} that does not require grad: "
+                f"set requires_grad=True before using it"
+            )
+    wanted = {x.node for x in xs}
+    gs = _sequence(grad_outputs) if grad_outputs is not None else [None] * len(ys)
+    found = _from_outputs(ys, gs, wanted, True, create_graph, retain_graph)
+    seen = {id(getattr(g, "array", g)) for g in gs}
+    results: list[Tensor | None] = []
+    for i, x in enumerate(xs):
+        g = found.get(x.node)
+        if g is None and not allow_unused:
+            raise GraphError(
+                f"the outputs do not depend on input {i} of shape {x.shape}: leave it out, or "
+                f"pass allow_unused=True to get None"
+            )
+        results.append(None if g is None else _owned(g, seen))
+    return tuple(results)
+
+
+def backward(y: Tensor, gradient: Any, retain_graph: bool | None, create_graph: bool) -> None:
+    """The gradient of every leaf, and of every result that asked for it, added to its `.grad`."""
+    retained = set(graph.retained.keys())
+    found = _from_outputs([y], [gradient], retained, False, create_graph, retain_graph)
+    seen = {id(getattr(gradient, "array", gradient))}
+    for node, g in found.items():
+        t = node.tensor() if isinstance(node, Leaf) else graph.retained[node]()
+        if t is None or t.node is not node:
+            continue
+        if t.grad is not None:
+            g = t.grad + g if create_graph else t.grad.array + g
+        t.grad = _owned(g, seen)
+
+
+def _from_outputs(
+    ys: Sequence[Tensor],
+    gs: Sequence[Any],
+    wanted: set[Any],
+    pruned: bool,
+    create_graph: bool,
+    retain: bool | None,
+) -> dict[Node, Any]:
+    """{node: gradient} for the wanted nodes if `pruned`, else for them and all leaves."""
+    if len(ys) != len(gs):
+        raise ShapeError(
+            f"{len(gs)} grad_outputs for {len(ys)} outputs: give one for each (None for a single "
+            "number)"
+        )
+    for y, g in zip(ys, gs, strict=True):
+        if y.node is None and (g is not None or len(ys) == 1):
+            raise GraphError(
+                f"nothing to differentiate: the output of shape {y.shape}, dtype {y.dtype}, does "
+                "not depend on a tensor that requires grad (integer results, statistics, and what "
+                "no_grad() made carry none)"
+            )
+    pairs = [(y.node, _seed(y, g, create_graph)) for y, g in zip(ys, gs, strict=True) if y.node]
+    if not pairs:
+        raise GraphError("nothing to differentiate: no output depends on one that requires grad")
+    only = leading_to(wanted, [node for node, _ in pairs]) if pruned else None
+    with Switch(recording, create_graph):
+        return sweep(pairs, wanted, only, create_graph, create_graph if retain is None else retain)
+
+
+def _seed(y: Tensor, g: Any, create_graph: bool) -> Any:
+    """The cotangent of an output: an array, or a Tensor while derivatives are recorded."""
+    place = backend.of(y.array)
+    if g is None:
+        if y.size != 1:
+            raise ShapeError(
+                f"an output of shape {y.shape} needs a gradient of that shape: only a single "
+                f"number can do without"
+            )
+        g = handle(place.xp.ones(y.shape, y.dtype))
+    elif not isinstance(g, Tensor):
+        g = handle(g) if backend.find(g) is not None else Tensor(g, device=y.device)
+    if g.shape != y.shape:
+        raise ShapeError(
+            f"the gradient has shape {g.shape}, the output {y.shape}: they must be equal "
+            f"(nothing is broadcast)"
+        )
+    if backend.of(g.array) is not place:
+        raise DeviceError(
+            f"the gradient is on {g.device}, the output on {y.device}: move it with "
+            f".to({y.device!r})"
+        )
+    if not dtypes.is_floating(g.dtype):
+        raise DTypeError(f"the gradient is {g.dtype}, the output {y.dtype}: give floating numbers")
+    if g.dtype != y.dtype:
+        g = cast(g, dtype=y.dtype)
+    return g if create_graph else g.array
+
+
+def _owned(g: Any, seen: set[int]) -> Tensor:
+    """A gradient as a Tensor whose memory is shared with no other gradient and not with the
+    caller's seed.
+    """
+    array = g.array if isinstance(g, Tensor) else g
+    if backend.find(array) is None:  # a NumPy scalar, from arithmetic on 0-d arrays
+        g = array = backend.named("cpu").asarray(array)
+    if array.base is not None or id(array) in seen:
+        g = clone(g)
+        array = g.array if isinstance(g, Tensor) else g
+    seen.add(id(array))
+    return g if isinstance(g, Tensor) else handle(g)
+
+
+def _sequence(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]
