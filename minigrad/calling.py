@@ -30,7 +30,11 @@ def operand(value: Any) -> Any:
     alone would).
     """
     if type(value) in XP:
-        return value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
+        if hasattr(value, "dtype"):
+            dtypes.checked(value.dtype)
+            if isinstance(value, np.ndarray) and value.ndim == 0:
+                return value.item()
+        return value
     if isinstance(value, np.generic):
         dtypes.checked(value.dtype)
         return value.item()

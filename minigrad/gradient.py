@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from . import backend, dtypes, graph
@@ -69,8 +69,7 @@ def grad(
 
 def backward(y: Tensor, gradient: Any, retain_graph: bool | None, create_graph: bool) -> None:
     """The gradient of every leaf, and of every result that asked for it, added to its `.grad`."""
-    retained = set(graph.retained.keys())
-    found = _from_outputs([y], [gradient], retained, False, create_graph, retain_graph)
+    found = _from_outputs([y], [gradient], graph.retained, False, create_graph, retain_graph)
     seen = {id(getattr(gradient, "array", gradient))}
     for node, g in found.items():
         t = node.tensor() if isinstance(node, Leaf) else graph.retained[node]()
@@ -84,7 +83,7 @@ def backward(y: Tensor, gradient: Any, retain_graph: bool | None, create_graph: 
 def _from_outputs(
     ys: Sequence[Tensor],
     gs: Sequence[Any],
-    wanted: set[Any],
+    wanted: Collection[Any],
     pruned: bool,
     create_graph: bool,
     retain: bool | None,
@@ -140,17 +139,12 @@ def _seed(y: Tensor, g: Any, create_graph: bool) -> Any:
 
 
 def _owned(g: Any, seen: set[int]) -> Tensor:
-    """A gradient as a Tensor whose memory is shared with no other gradient and not with the
-    caller's seed.
-    """
-    array = g.array if isinstance(g, Tensor) else g
-    if backend.find(array) is None:  # a NumPy scalar, from arithmetic on 0-d arrays
-        g = array = backend.named("cpu").asarray(array)
-    if array.base is not None or id(array) in seen:
-        g = clone(g)
-        array = g.array if isinstance(g, Tensor) else g
-    seen.add(id(array))
-    return g if isinstance(g, Tensor) else handle(g)
+    """A gradient as a Tensor that shares memory with no other, and not with the caller's seed."""
+    t = g if isinstance(g, Tensor) else handle(backend.as_array(g))
+    if t.array.base is not None or id(t.array) in seen:
+        t = clone(t) if t.requires_grad else handle(t.array.copy())
+    seen.add(id(t.array))
+    return t
 
 
 def _sequence(value: Any) -> list[Any]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-import threading
 from collections.abc import Callable, Generator
 from contextvars import ContextVar
 from typing import Any, TypeVar
@@ -21,6 +20,9 @@ composed: ContextVar[bool] = ContextVar("composed", default=False)
 kernels_on: ContextVar[bool] = ContextVar(
     "kernels_on", default=os.environ.get("MINIGRAD_KERNELS", "on").lower() != "off"
 )
+
+# who entered which switch here, and what it had been: for one thread or task
+_entered: ContextVar[tuple[tuple[Switch, bool], ...]] = ContextVar("entered", default=())
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -35,15 +37,19 @@ class Switch:
 
     def __init__(self, variable: ContextVar[bool], value: bool) -> None:
         self._variable, self._value = variable, bool(value)
-        # one instance may be entered by several threads, and more than once by each
-        self._outer = threading.local()
 
     def __enter__(self) -> None:
-        self._outer.__dict__.setdefault("values", []).append(self._variable.get())
+        # one instance may be entered by several threads and tasks, and more than once by each
+        _entered.set((*_entered.get(), (self, self._variable.get())))
         self._variable.set(self._value)
 
     def __exit__(self, *exception: object) -> None:
-        self._variable.set(self._outer.values.pop())
+        entries = _entered.get()
+        for i in reversed(range(len(entries))):
+            if entries[i][0] is self:
+                self._variable.set(entries[i][1])
+                _entered.set(entries[:i] + entries[i + 1 :])
+                return
 
     def __call__(self, function: F) -> F:
         """Decorate a function, a generator function or an `async def` function."""
@@ -138,22 +144,26 @@ class enable_grad(_RecordingSwitch):
 
 
 class set_grad_enabled(Switch):
-    """Recording on or off by a value: takes effect at once; as a context manager or decorator only
-    inside.
-    """
+    """Recording on or off by a value: at once, or as a context manager or decorator only inside."""
 
     def __init__(self, mode: bool) -> None:
         super().__init__(recording, mode)
-        self._before = recording.get()
+        self._before: bool | None = recording.get()
         recording.set(self._value)
 
+    def _take_back(self) -> None:
+        """What the constructor did at once, when it turns out to be meant for a block."""
+        if self._before is not None:
+            recording.set(self._before)
+            self._before = None
+
     def __enter__(self) -> None:
-        recording.set(self._before)
+        self._take_back()
         super().__enter__()
 
     def __call__(self, function: F) -> F:
         """Decorate; recording here stays as it was."""
-        recording.set(self._before)
+        self._take_back()
         return super().__call__(function)
 
 

@@ -36,6 +36,7 @@ from .calling import (
     unify,
     unpacked,
 )
+from .errors import GraphError
 from .graph import Node, tick
 from .hint import Hint as Hint
 from .hint import Sealed
@@ -45,6 +46,7 @@ from .tensor import Tensor
 
 Rule = Callable[..., Any]
 registry: dict[str, Op] = {}
+wrappers: list[Callable[[Op, Callable[..., Any]], Callable[..., Any]]] = []  # see watching.py
 RESERVED = {"g", "y", "hint", "in_shapes", "needs"}
 
 
@@ -73,7 +75,8 @@ class Op:
         self.statics = {p.name: p for p in parameters if p.kind is p.KEYWORD_ONLY}
         self.order: list[str] = options.get("order", "").split() or [*self.inputs, *self.statics]
         self._check_names()
-        self._space: dict[str, Any] = _names() | {"op": self, "forward": forward}
+        self._space: dict[str, Any] = _names() | {"op": self}
+        self.settle()
         self.define(rules)
 
     def define(self, rules: Sequence[Rule | None] | Rule) -> None:
@@ -85,10 +88,10 @@ class Op:
             self.joint = through_reference(self)
             self.rules = [self.joint]
         else:
-            self.joint, self.rules = None, list(rules)
-            if len(rules) != len(self.inputs):
+            self.joint, self.rules = None, list(rules) or [_no_rule(self.name)] * len(self.inputs)
+            if len(self.rules) != len(self.inputs):
                 raise TypeError(
-                    f"op {self.name}: {len(rules)} rules for {len(self.inputs)} inputs "
+                    f"op {self.name}: {len(self.rules)} rules for {len(self.inputs)} inputs "
                     f"{self.inputs}; write one for each (None: no gradient)"
                 )
         self.asks = [_asked(rule) for rule in self.rules]
@@ -115,17 +118,16 @@ class Op:
 
         def add(body: Rule) -> Rule:
             self.kernels.setdefault(place, []).append((needs, body))
-            self.run_with(self.body())
+            self.settle()
             return body
 
         return add
 
-    def body(self) -> Callable[..., Any]:
-        """What computes the op: its forward, preceded by its kernels if it has any."""
-        return _with_kernels(self) if self.kernels else self.forward
-
-    def run_with(self, body: Callable[..., Any]) -> None:
-        """Let `call` compute with this body: for kernels and for watching."""
+    def settle(self) -> None:
+        """Settle what computes the op: its forward, its kernels before it, watchers around."""
+        body = _with_kernels(self) if self.kernels else self.forward
+        for wrap in wrappers:
+            body = wrap(self, body)
         self._space["forward"] = body
 
     def _write(self) -> None:
@@ -243,6 +245,15 @@ def _asked(rule: Rule | None) -> list[str]:
     if rule is None:
         return []
     return getattr(rule, "asks", None) or list(inspect.signature(rule).parameters)
+
+
+def _no_rule(name: str) -> Rule:
+    """The rule of an op whose joint rule has not come yet."""
+
+    def rule(g: Any) -> Any:
+        raise GraphError(f"op {name} has no rule: give op() one for each input, or use @{name}.vjp")
+
+    return rule
 
 
 def _with_kernels(o: Op) -> Callable[..., Any]:

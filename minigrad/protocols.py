@@ -63,6 +63,8 @@ class Protocols:
             )
         view: np.ndarray[Any, Any] = self.numpy()
         if dtype is not None and np.dtype(dtype) != view.dtype:
+            if copy is False:
+                raise ValueError(f"{view.dtype} as {np.dtype(dtype)} needs a copy: leave copy out")
             return view.astype(dtype)
         return view.copy() if copy else view
 

@@ -30,31 +30,38 @@ def set_rng_state(state: dict[str, Any]) -> None:
     _generator.bit_generator.state = state
 
 
-def draw(distribution: str, shape: tuple[int, ...], *parameters: float) -> np.ndarray[Any, Any]:
-    """A host array of float64 draws: "normal" (mean, std) or "uniform" (low, high)."""
-    return getattr(_generator, distribution)(*parameters, size=shape)  # type: ignore[no-any-return]
+def draw(
+    distribution: str, shape: tuple[int, ...], *parameters: float, dtype: Any = np.float64
+) -> np.ndarray[Any, Any]:
+    """A host array of draws: "normal" (mean, std) or "uniform" (low, high), high excluded.
+
+    They are drawn in float64 and rounded, so that every dtype sees the same ones.
+    """
+    values = np.asarray(getattr(_generator, distribution)(*parameters, size=shape), dtype)
+    if distribution == "uniform":
+        low, high = (values.dtype.type(each) for each in parameters)
+        values = np.minimum(values, np.nextafter(high, low))  # rounding may have reached high
+    return np.asarray(values)
 
 
 def _shape(sizes: tuple[Any, ...]) -> tuple[int, ...]:
     return tuple(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], tuple | list) else sizes
 
 
-def _tensor(values: Any, dtype: Any, device: str | None, requires_grad: bool) -> Tensor:
-    return Tensor(values, dtype or default_dtype(), device, requires_grad)
-
-
 def rand(
     *size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
     """Uniform draws from [0, 1)."""
-    return _tensor(draw("uniform", _shape(size), 0.0, 1.0), dtype, device, requires_grad)
+    kind = dtype or default_dtype()
+    return Tensor(draw("uniform", _shape(size), 0, 1, dtype=kind), kind, device, requires_grad)
 
 
 def randn(
     *size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
     """Draws from the standard normal distribution."""
-    return _tensor(draw("normal", _shape(size), 0.0, 1.0), dtype, device, requires_grad)
+    kind = dtype or default_dtype()
+    return Tensor(draw("normal", _shape(size), 0, 1, dtype=kind), kind, device, requires_grad)
 
 
 def randint(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,8 @@ def through_reference(op: Op) -> Callable[..., Any]:
             op, inputs, dict(zip(statics, values[arity:], strict=True))
         )
         seeds = list(g) if isinstance(g, tuple) else [g]
-        pairs = [(y, s) for y, s in zip(outputs, seeds, strict=True) if y.requires_grad]
+        tracked = [isinstance(y, Tensor) and y.requires_grad for y in outputs]
+        pairs = list(itertools.compress(zip(outputs, seeds, strict=True), tracked))
         if not pairs:
             return [None] * arity
         ys, gs = zip(*pairs, strict=True)

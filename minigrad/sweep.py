@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Container, Sequence
 from heapq import heappop, heappush
 from typing import Any
 
@@ -17,7 +17,7 @@ from .tensor import Tensor, handle
 
 def sweep(
     seeds: Sequence[tuple[Any, Any]],
-    wanted: set[Any],
+    wanted: Container[Any],
     only: set[Node] | None,
     create_graph: bool,
     retain: bool,
@@ -37,7 +37,7 @@ def sweep(
     found: dict[Node, Any] = {}
     for node, g in seeds:
         if only is None or node in only:
-            flow.add((node,), (g,))
+            flow.add((node,), (g,), node.op)
     while flow.heap:
         node = heappop(flow.heap)[1]
         g = flow.got.pop(node)
@@ -48,12 +48,16 @@ def sweep(
         if type(node.op) is int:
             flow.collect(node, g)
             continue
-        parents, gs = _pull(node, g, only, create_graph)
+        parents = node.parents
+        if only is not None:
+            parents = tuple([p if p in only else None for p in parents])
+            if not any(parents):
+                continue  # this is where the caller wanted to stop: what lies behind stays whole
+        gs = _pull(node, g, parents, create_graph)
         if not retain:
             node.saved, node.parents = None, ()  # memory goes as the sweep passes
-        del node, g
-        flow.add(parents, gs)
-        del parents, gs
+        flow.add(parents, gs, node.op)
+        del node, g, gs
     for leaf, g in flow.got.items():
         if only is None or leaf in wanted:
             found[leaf] = _hooked(leaf, g, create_graph) if graph.hooks else g
@@ -69,14 +73,14 @@ class _Flow:
         self.heap: list[tuple[int, Node]] = []
         self.ours: set[Node] = set()  # their gradients are sums made here: we may add in place
 
-    def add(self, nodes: Sequence[Any], gs: Sequence[Any]) -> None:
-        """Add gradients to what nodes have got, in the shape and dtype of their values."""
+    def add(self, nodes: Sequence[Any], gs: Sequence[Any], op: Any) -> None:
+        """Add gradients, which op's rules gave, to what nodes have got."""
         got = self.got
         for node, g in zip(nodes, gs, strict=True):
             if node is None or g is None:
                 continue
             if g.shape != node.shape or g.dtype is not node.dtype:
-                g = _fitted(g, node)
+                g = _fitted(g, node, op)
             if node not in got:
                 got[node] = g
                 if node.op is not None:
@@ -98,28 +102,34 @@ class _Flow:
         self.got[main][node.op] = g
 
 
-def _pull(node: Node, g: Any, only: set[Node] | None, create_graph: bool) -> tuple[Any, Any]:
-    """Apply a node's rules: its parents, and a gradient for each that needs one."""
-    op, saved, parents = node.op, node.saved, node.parents
-    if saved is None:
+def check_whole(node: Node) -> None:
+    """Raise if a sweep has freed what the node saved."""
+    if node.saved is None:
         raise GraphError(
-            f"{op.name}: this graph was swept already, which freed what it saved: pass "
-            f"retain_graph=True the first time"
+            f"{node.op.name}: this graph was swept already, which freed what it saved: pass "
+            "retain_graph=True the first time"
         )
+
+
+def _pull(node: Node, g: Any, parents: Sequence[Any], create_graph: bool) -> Any:
+    """Apply a node's rules: a gradient for each parent that is not None."""
+    op, saved = node.op, node.saved
+    check_whole(node)
     if graph.last_write > node.id:
         graph.check_unwritten(node)
     if type(g) is list:
         g = _filled(g, node)
-    if only is not None:
-        parents = tuple([p if p in only else None for p in parents])
     try:
         gs = op.pull(g, _tracked(node) if create_graph else saved, parents)
         if len(gs) != len(parents):
-            raise GraphError(f"the rule gave {len(gs)} gradients for {len(parents)} inputs")
+            raise GraphError(
+                f"the rule of {op.name} gave {len(gs)} gradients for {len(parents)} inputs: give "
+                "one for each, None where there is none"
+            )
     except Exception as error:
         error.add_note(f"in the rule of {op.name}, whose output has shape {node.shape}")
         raise
-    return parents, gs
+    return gs
 
 
 def _tracked(node: Node) -> tuple[Any, ...]:
@@ -139,32 +149,36 @@ def _tracked(node: Node) -> tuple[Any, ...]:
     return tuple(values)
 
 
-def _fitted(g: Any, node: Node) -> Any:
+def _fitted(g: Any, node: Node, op: Any) -> Any:
     """A gradient in its tensor's shape and dtype: broadcasting is undone here, for every op."""
     if g.shape != node.shape:
         try:
             g = sum_to(g, shape=node.shape)
         except ShapeError as error:
             raise ShapeError(
-                f"a rule gave a gradient of shape {g.shape} for an input of shape {node.shape}, "
-                f"which was not broadcast to it"
+                f"a rule of {op.name} gave a gradient of shape {g.shape} for an input of shape "
+                f"{node.shape}, which was not broadcast to it"
             ) from error
     return g if g.dtype == node.dtype else cast(g, dtype=node.dtype)
 
 
 def _hooked(node: Node, g: Any, create_graph: bool) -> Any:
-    """The gradient after the hooks of its tensor."""
-    for hook in list(graph.hooks.get(node, {}).values()):
-        given = g if isinstance(g, Tensor) else handle(g)
-        changed = hook(given)
-        if changed is not None:
-            if changed.shape != given.shape:
-                raise ShapeError(
-                    f"a hook returned a gradient of shape {changed.shape} for one of "
-                    f"{given.shape}: return that shape, or None"
-                )
-            g = changed if create_graph else changed.array
-    return g
+    """The gradient after the hooks of its tensor, in memory that no hook has seen."""
+    hooks = list(graph.hooks.get(node, {}).values())
+    if not hooks:
+        return g
+    t = g if isinstance(g, Tensor) else handle(backend.as_array(g))
+    for hook in hooks:
+        changed = hook(t)
+        if changed is None:
+            continue
+        if changed.shape != t.shape or changed.dtype != t.dtype:
+            raise ShapeError(
+                f"a hook returned {changed.dtype} {changed.shape} for a gradient of "
+                f"{t.dtype} {t.shape}: return the same dtype and shape, or None"
+            )
+        t = changed
+    return t if create_graph else t.array.copy()
 
 
 def _filled(gs: list[Any], node: Node) -> tuple[Any, ...]:
@@ -180,15 +194,17 @@ def _filled(gs: list[Any], node: Node) -> tuple[Any, ...]:
     return tuple(filled)
 
 
-def leading_to(wanted: set[Any], nodes: Sequence[Node]) -> set[Node]:
+def leading_to(wanted: Collection[Node], nodes: Sequence[Node]) -> set[Node]:
     """The nodes on a path to a wanted one: the others' gradients are not computed."""
     oldest = min(node.id for node in wanted)
-    stack, seen = list(nodes), set()
+    stack: list[Node | None] = list(nodes)
+    seen: set[Node] = set()
     while stack:
         node = stack.pop()
         if node is not None and node.id >= oldest and node not in seen:
+            check_whole(node)
             seen.add(node)
-            stack.extend(node.parents)  # type: ignore[arg-type]
+            stack.extend(node.parents)
     leading = set(wanted)
     for node in sorted(seen, key=lambda n: n.id):
         if any(parent in leading for parent in node.parents):

@@ -139,16 +139,19 @@ class Tensor(Protocols, Methods):
                 f".clone() and change that"
             )
         else:
-            self.rebind(new_array(_bare(value), None, None, copy=False))
+            array = new_array(_bare(value), None, None, copy=False)
+            place = backend.of(array)
+            self.rebind(array if place.writeable(array) else place.asarray(array, copy=True))
 
     def rebind(self, array: Array) -> None:
         """Make a leaf hold another array, of any shape and dtype.  Graphs built before keep the old
         one.
         """
+        array = backend.as_array(array)
         moved = self.node is not None and (array.shape != self.shape or array.dtype != self.dtype)
         self.array = array
         if moved:
-            self.node = None
+            self.node = self.grad = None  # a gradient of another shape or dtype is none of its own
             self.requires_grad = True
 
     # ---- out of minigrad

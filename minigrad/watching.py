@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from .calling import shape_of
-from .op import Op, registry
+from .op import Op, registry, wrappers
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,6 @@ class Event:
     name: str
     shapes: tuple[tuple[int, ...], ...]
     seconds: float
-
-
-_callbacks: list[Callable[[Event], None]] = []
 
 
 @contextmanager
@@ -40,27 +37,26 @@ def watch(callback: Callable[[Event], None]) -> Iterator[None]:
         >>> names
         ['mul', 'sum']
     """
-    _callbacks.append(callback)
-    for op in registry.values():
-        op.run_with(_observed(op))
+
+    def observed(op: Op, body: Callable[..., Any]) -> Callable[..., Any]:
+        def run(xp: ModuleType, *arrays: Any, **statics: Any) -> Any:
+            start = time.perf_counter()
+            y = body(xp, *arrays, **statics)
+            seconds = time.perf_counter() - start
+            callback(Event(op.name, tuple(shape_of(a) for a in arrays), seconds))
+            return y
+
+        return run
+
+    wrappers.append(observed)
+    _settle_all()
     try:
         yield
     finally:
-        _callbacks.remove(callback)
-        if not _callbacks:
-            for op in registry.values():
-                op.run_with(op.body())
+        wrappers.remove(observed)
+        _settle_all()
 
 
-def _observed(op: Op) -> Callable[..., Any]:
-    body = op.body()
-
-    def run(xp: ModuleType, *arrays: Any, **statics: Any) -> Any:
-        start = time.perf_counter()
-        y = body(xp, *arrays, **statics)
-        event = Event(op.name, tuple(shape_of(a) for a in arrays), time.perf_counter() - start)
-        for callback in list(_callbacks):
-            callback(event)
-        return y
-
-    return run
+def _settle_all() -> None:
+    for op in list(registry.values()):
+        op.settle()

@@ -16,7 +16,7 @@ pytest.importorskip("sklearn")
 pytest.importorskip("tqdm")
 sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
 
-import digits  # noqa: E402
+import digits
 
 
 class NoBar:

@@ -125,6 +125,11 @@ def of(array: Array) -> Backend:
     return found
 
 
+def as_array(value: Any) -> Array:
+    """`value` as it is, or a 0-d array of a NumPy scalar, which arithmetic on 0-d arrays gives."""
+    return value if find(value) is not None else named("cpu").asarray(value)
+
+
 @functools.cache
 def installed(package: str) -> bool:
     """Whether a package that a kernel needs can be imported."""

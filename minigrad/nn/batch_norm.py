@@ -44,6 +44,7 @@ def batch_norm(
                 "or training=True"
             )
         return normalise_with(x, running_mean, running_var, weight, bias, eps, fused)
+    check_enough_values(x)
     y, mean, var = normalise_by_batch(x, weight, bias, eps, fused)
     values = unbiased(var.array, x.size // x.shape[1])
     for running, batch in ((running_mean, mean.array), (running_var, values)):
@@ -67,17 +68,21 @@ def check_input(x: Tensor, channel_tensors: list[Tensor | None], eps: float) -> 
         raise ValueError(f"batch_norm got eps={eps}: it must be 0 or more (1e-5 is usual)")
 
 
-def normalise_by_batch(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, fused: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """y and the batch's mean and biased variance (C,), which carry no gradient."""
-    axes = (0, *range(2, x.ndim))
+def check_enough_values(x: Tensor) -> None:
+    """In training, one value per channel has no variance to speak of."""
     if x.size and x.size == x.shape[1]:
         raise ShapeError(
             f"batch_norm got one value per channel in training (x of shape {x.shape}), whose "
             "variance says nothing: give a larger batch (drop_last=True leaves a last odd one "
             "out), or call .eval() to use the running statistics"
         )
+
+
+def normalise_by_batch(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, fused: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """y and the batch's mean and biased variance (C,), which carry no gradient."""
+    axes = (0, *range(2, x.ndim))
     gamma, beta = 1.0 if weight is None else weight, 0.0 if bias is None else bias
     op = ops.batch_norm if fused else ops.batch_norm_reference
     y, mean, var = op(x, gamma, beta, axes=axes, eps=eps)

@@ -81,6 +81,8 @@ def conv2d(
             f"conv2d got x of shape {x.shape} and weight {weight.shape}: x must be (N, C, H, W), "
             f"weight (O, C/groups, kh, kw)"
         )
+    if groups < 1:
+        raise ShapeError(f"conv2d got groups={groups}: give at least 1")
     if x.shape[1] != weight.shape[1] * groups or weight.shape[0] % groups:
         raise ShapeError(
             f"conv2d got {x.shape[1]} channels for weight {weight.shape} and groups={groups}: "
@@ -156,6 +158,7 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     """
     if not 0 <= p <= 1:
         raise ValueError(f"dropout probability was given as {p}: it must lie between 0 and 1")
+    check_floating("dropout", x)
     if not training or p == 0:
         return x
     scale = 0.0 if p == 1 else 1 / (1 - p)

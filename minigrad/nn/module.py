@@ -148,8 +148,9 @@ class Module:
             raise DTypeError(f"a module cannot become {dtype}: give mg.float16, float32 or float64")
         for t in [*self.parameters(), *self.buffers()]:
             kind = dtype if dtypes.is_floating(t.dtype) else None
+            grad = t.grad
             t.rebind(t.detach().to(dtype=kind, device=device).array)
-            t.grad = None if t.grad is None else t.grad.detach().to(dtype=kind, device=device)
+            t.grad = None if grad is None else grad.detach().to(dtype=kind, device=device)
         return self
 
     def float(self: Self) -> Self:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..create import ones, zeros
+from ..create import full_like, ones, zeros
 from ..errors import ShapeError
 from ..modes import no_grad
 from ..tensor import Tensor
@@ -71,7 +71,7 @@ class _BatchNorm(Module):
         if not eps >= 0:
             raise ValueError(f"eps was given as {eps}: it must be 0 or more (1e-5 is usual)")
         self.num_features, self.eps, self.momentum, self.fused = num_features, eps, momentum, fused
-        self.affine, self.track_running_stats = affine, track_running_stats
+        self.affine = affine
         place = {"dtype": dtype, "device": device}
         self.weight = Parameter(ones(num_features, **place)) if affine else None
         self.bias = Parameter(zeros(num_features, **place)) if affine else None
@@ -79,11 +79,16 @@ class _BatchNorm(Module):
         self.running_var = Buffer(ones(num_features, **place)) if track_running_stats else None
         self.num_batches_tracked = Buffer(0, np.int64, device) if track_running_stats else None
 
+    @property
+    def track_running_stats(self) -> bool:
+        """Whether there are running statistics; settled when the module is made."""
+        return self.running_mean is not None
+
     def reset_running_stats(self) -> None:
         """Mean 0, variance 1, no batches seen."""
         if self.running_mean is not None:
             for buffer, start in zip(self._running(), (0, 1, 0), strict=True):
-                buffer.rebind(buffer.array * 0 + start)
+                buffer.rebind(full_like(buffer, start).array)
 
     def forward(self, x: Tensor) -> Tensor:
         """x and the result have the layout of the class."""
@@ -97,6 +102,8 @@ class _BatchNorm(Module):
             return steps.normalise_with(
                 x, self.running_mean, self.running_var, self.weight, self.bias, self.eps, self.fused
             )
+        if self.training:
+            steps.check_enough_values(x)
         y, mean, var = steps.normalise_by_batch(x, self.weight, self.bias, self.eps, self.fused)
         if self.training and self.running_mean is not None and x.size:
             receive = _receivers.get().get(id(self), self._move)

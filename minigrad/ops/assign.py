@@ -12,10 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .. import backend, random
+from .. import backend, graph, random
 from ..calling import unify
 from ..errors import GraphError, ShapeError
-from ..graph import wrote
 from ..modes import recording
 from ..tensor import Tensor
 from . import elementwise as e
@@ -52,19 +51,28 @@ def _value(t: Tensor, v: Any) -> Any:
 
 
 def _augmented(op: Any, ufunc: str, sign: str) -> Callable[[Tensor, Any], Tensor]:
+    what = f"t {sign} v"
+
     def assign(self: Tensor, other: Any) -> Tensor:
-        what = f"t {sign} v"
         place = backend.of(self.array)
         if recording.get():
             _refuse_leaf(self, what)
-        elif place.writeable(self.array):
+            return _become(self, op(self, other), what)
+        if place.writeable(self.array):
             value = _value(self, other)
             getattr(place.xp, ufunc)(self.array, value, out=self.array, casting="same_kind")
-            wrote(self.array, what)
-            return self
-        return _become(self, op(self, other), what)
+            graph.wrote(self.array, what)
+        else:  # a view: a new value, so that `w[0] -= 0.1`, which assigns it to w[0], works
+            _rebind(self, op(self, other), what)
+        return self
 
     return assign
+
+
+def _rebind(t: Tensor, new: Tensor, what: str) -> None:
+    node = t.node
+    _become(t, new, what)
+    t.node = node
 
 
 def _setitem(self: Tensor, key: Any, v: Any) -> None:
@@ -76,7 +84,7 @@ def _setitem(self: Tensor, key: Any, v: Any) -> None:
         return
     _check_writeable(self, what)
     self.array[plain_key(key)] = _value(self, v)
-    wrote(self.array, what)
+    graph.wrote(self.array, what)
 
 
 def _check_writeable(t: Tensor, what: str) -> None:
@@ -103,7 +111,7 @@ def _fill(t: Tensor, v: Any, what: str) -> Tensor:
             f"be equal"
         )
     t.array[...] = value
-    wrote(t.array, what)
+    graph.wrote(t.array, what)
     return t
 
 
@@ -124,12 +132,16 @@ def zero_(self: Tensor) -> Tensor:
 
 def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """Fill with draws from N(mean, std²), made on the host by the seeded generator."""
-    return _fill(self, random.draw("normal", self.shape, mean, std), "t.normal_()")
+    return _fill(
+        self, random.draw("normal", self.shape, mean, std, dtype=self.dtype), "t.normal_()"
+    )
 
 
 def uniform_(self: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
     """Fill with draws from [low, high), made on the host by the seeded generator."""
-    return _fill(self, random.draw("uniform", self.shape, low, high), "t.uniform_()")
+    return _fill(
+        self, random.draw("uniform", self.shape, low, high, dtype=self.dtype), "t.uniform_()"
+    )
 
 
 _ASSIGNMENTS = {

@@ -89,7 +89,7 @@ def batch_norm(xp, x, gamma, beta, *, axes, eps):
     c, m, d, var, r = _normaliser(xp, _wide(x), axes, eps)
     c *= _as(r * _flat_channels(gamma, r), c)
     c += _as(_flat_channels(beta, r), c)
-    return (_like(c, x), _as(m + d, c).reshape(-1), _as(var, c).reshape(-1)), Hint(m, d, r)
+    return (_like(c, x), (m + d).reshape(-1), _as(var.reshape(-1), c)), Hint(m, d, r)
 
 
 @batch_norm.vjp
@@ -114,7 +114,7 @@ def batch_norm_grad(xp, x, gamma, dy, *, axes, eps, hint=None):
     dx += dy
     dx += _as(d * slope - dbeta / n, dx)
     dx *= _as(r * _flat_channels(gamma, r), dx)
-    return _like(dx, x), _as(dgamma, dx).reshape(-1), _as(dbeta, dx).reshape(-1)
+    return _like(dx, x), _as(dgamma.reshape(-1), dx), _as(dbeta.reshape(-1), dx)
 
 
 @fused(reference=batch_norm_eval_reference)
@@ -140,6 +140,7 @@ def _normaliser(xp, x, axes, eps):
     c = x - m
     d = _as(total(xp, c, axes) / n, x)
     c -= d
+    m, d = m + d, d - ((m + d) - m)  # m is now the nearest to the mean, so a constant's x - m is 0
     var = total(xp, c * c, axes) / n
     return c, m, d, var, 1 / xp.sqrt(var + eps)
 

@@ -4,13 +4,16 @@ sweep.
 
 from __future__ import annotations
 
+from .. import backend
 from ..op import op
 from ..tensor import Tensor, handle
 
 
 def _nothing(g):
     """The gradient of a piecewise constant function."""
-    return handle(g.array * 0) if isinstance(g, Tensor) else g * 0
+    array = g.array if isinstance(g, Tensor) else backend.as_array(g)
+    zeros = backend.of(array).xp.zeros_like(array)
+    return handle(zeros) if isinstance(g, Tensor) else zeros
 
 
 # ---- arithmetic
@@ -152,6 +155,10 @@ def minimum(xp, a, b):
     return xp.minimum(a, b)
 
 
+def _number(bound):
+    return bound.item() if hasattr(bound, "item") else bound  # NumPy's scalars must not widen x
+
+
 def _inside(g, x, min, max):
     if min is not None:
         g = where(x >= min, g, 0)
@@ -161,7 +168,7 @@ def _inside(g, x, min, max):
 @op(_inside)
 def clip(xp, x, *, min=None, max=None):
     """x held between two numbers.        d clip x = [min ≤ x ≤ max] dx"""
-    return xp.clip(x, min, max)
+    return xp.clip(x, _number(min), _number(max))
 
 
 @op(None, lambda g, condition: where(condition, g, 0), lambda g, condition: where(condition, 0, g))

@@ -10,7 +10,7 @@ from .. import backend
 from ..op import op
 from ..tensor import Tensor
 from .elementwise import where
-from .shape import view
+from .shape import axes_of, view
 
 
 def plain_key(key):
@@ -86,7 +86,7 @@ def setitem(xp, x, v, *, key):
 
 def _grid(xp, axis, index):
     """Full index arrays for `index` along one axis, everything else in its place."""
-    grid = list(xp.ogrid[tuple(slice(n) for n in index.shape)])
+    ((axis,), grid) = axes_of(axis, index.ndim), list(xp.ogrid[tuple(map(slice, index.shape))])
     grid[axis] = index
     return tuple(grid)
 

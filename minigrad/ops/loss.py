@@ -17,10 +17,12 @@ def cross_entropy_reference(x, labels, *, ignore_index, reduction):
     """Composed: minus the log-probability of each row's label, times the row's weight; summed
     unless reduction is "none".
     """
-    weights = _row_weights(labels, ignore_index, reduction, x.dtype)
     losses = -reshape(gather(log_softmax(x, 1), 1, _label_column(labels, ignore_index)), (-1,))
-    losses = where(weights > 0, losses, 0) * weights
-    return losses if reduction == "none" else sum(losses)
+    counted = ne(labels, ignore_index)
+    losses = where(counted, losses, 0)
+    if reduction == "none":
+        return losses
+    return sum(losses) / sum(cast(counted, dtype=x.dtype)) if reduction == "mean" else sum(losses)
 
 
 def cross_entropy_grad_reference(x, dy, labels, *, ignore_index, reduction):
@@ -65,11 +67,12 @@ def cross_entropy(xp, x, labels, *, ignore_index, reduction):
     sums = total(xp, z, (1,)).astype(x.dtype)
     z /= sums
     losses = xp.log(sums.reshape(-1)) - picked
-    weights = _row_weights(labels, ignore_index, reduction, x.dtype)
-    losses = xp.where(weights > 0, losses, 0) * weights
+    counted = labels != ignore_index
+    losses = xp.where(counted, losses, 0)
     if reduction != "none":
-        losses = total(xp, losses, (0,)).astype(x.dtype).reshape(())
-    return losses, Hint(z, rows, column, weights)
+        rows_counted = xp.sum(counted) if reduction == "mean" else 1
+        losses = (total(xp, losses, (0,)) / rows_counted).astype(x.dtype).reshape(())
+    return losses, Hint(z, rows, column, _row_weights(labels, ignore_index, reduction, x.dtype))
 
 
 @fused(reference=cross_entropy_grad_reference, untracked=("labels",))

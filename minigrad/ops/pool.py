@@ -53,17 +53,20 @@ class Window(NamedTuple):
 def max_pool2d_winner(xp, x, *, window):
     """Which offset of each window holds the largest value; it carries no gradient.
 
-    The first of equals wins, and a NaN before any number.
+    The first of equals wins, a NaN before any number, and padding never.
     """
-    first, *rest = window.offsets(x.shape[2:])
+    offsets = window.offsets(x.shape[2:])
+    real = window.padded(xp, xp.ones((1, 1, *x.shape[2:]), bool), False)
     x = window.padded(xp, x, -np.inf)
-    best = x[first].copy()
-    winner = xp.zeros(best.shape, np.uint8 if len(rest) < 256 else np.int64)
-    for k, offset in enumerate(rest, 1):
-        values = x[offset]
-        better = (values > best) | (xp.isnan(values) & ~xp.isnan(best))
+    best = xp.full_like(x[offsets[0]], -np.inf)
+    empty = xp.ones(best.shape, bool)  # windows that have seen no real pixel yet
+    winner = xp.zeros(best.shape, np.uint8 if len(offsets) < 256 else np.int64)
+    for k, offset in enumerate(offsets):
+        values, is_real = x[offset], real[offset]
+        better = (values > best) | (empty & is_real) | (xp.isnan(values) & ~xp.isnan(best))
         best = xp.where(better, values, best)
         winner[better] = k
+        empty &= ~is_real
     return winner
 
 

@@ -14,27 +14,11 @@ import numpy as np
 from ..errors import ShapeError
 from ..op import cast, fused, op
 from .elementwise import exp, sqrt, where
-from .shape import broadcast_to, reshape
+from .shape import axes_of, broadcast_to, reshape
 
 # rows that are added in float32 before float64 takes over: 128 roundings stay near float32's own
 # precision
 BLOCK = 128
-
-
-def axes_of(axis, ndim):
-    """An axis argument (None, int, or several) as a sorted tuple of axes from 0."""
-    if axis is None:
-        return tuple(range(ndim))
-    axes = [axis] if isinstance(axis, int | np.integer) else list(axis)
-    for a in axes:
-        if not -ndim <= a < ndim:
-            raise ShapeError(
-                f"axis {a} is out of range for {ndim} axes: give one from {-ndim} to {ndim - 1}"
-            )
-    found = tuple(sorted(a % ndim for a in axes))
-    if len(set(found)) < len(found):
-        raise ShapeError(f"axis {axis} names an axis twice")
-    return found
 
 
 def kept_shape(shape, axes):
@@ -258,10 +242,7 @@ def shift(xp, x, axes):
     return xp.where(xp.isfinite(peak), peak, xp.zeros_like(peak))
 
 
-@op(
-    lambda g, x, y, axis: spread(g, (x.shape,), axis) * exp(x - spread(y, (x.shape,), axis)),
-    floating=True,
-)
+@op(lambda g, x, in_shapes, axis: spread(g, in_shapes, axis) * softmax(x, axis), floating=True)
 def logsumexp(xp, x, *, axis=None, keepdims=False):
     """Log Σ eˣ over axis, without overflow.        d logsumexp x = Σ softmax(x) dx"""
     axes = axes_of(axis, x.ndim)

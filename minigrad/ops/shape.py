@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from .. import backend
 from ..errors import ShapeError
 from ..op import op
@@ -13,6 +15,22 @@ def view(array):
     """An array that shares memory: it must not be written through."""
     place = backend.find(array)
     return array if place is None else place.freeze(array)
+
+
+def axes_of(axis, ndim):
+    """An axis argument (None, int, or several) as a sorted tuple of axes from 0."""
+    if axis is None:
+        return tuple(range(ndim))
+    axes = [axis] if isinstance(axis, int | np.integer) else list(axis)
+    for a in axes:
+        if not -ndim <= a < ndim:
+            raise ShapeError(
+                f"axis {a} is out of range for {ndim} axes: give one from {-ndim} to {ndim - 1}"
+            )
+    found = tuple(sorted(a % ndim for a in axes))
+    if len(set(found)) < len(found):
+        raise ShapeError(f"axis {axis} names an axis twice")
+    return found
 
 
 @op(lambda g, in_shapes: reshape(g, in_shapes[0]), star="shape")
@@ -65,7 +83,7 @@ def flatten(xp, x, *, start_dim=0, end_dim=-1):
     """Axes start_dim to end_dim (included) as one.        d flatten x = flatten dx"""
     if x.ndim == 0:
         return view(x.reshape(1))
-    first, last = start_dim % x.ndim, end_dim % x.ndim
+    (first,), (last,) = axes_of(start_dim, x.ndim), axes_of(end_dim, x.ndim)
     if first > last:
         raise ShapeError(
             f"flatten from axis {start_dim} to {end_dim} of shape {x.shape}: the first must not "
@@ -82,11 +100,7 @@ def squeeze(xp, x, *, axis=None):
 
     d squeeze x = squeeze dx
     """
-    named = (
-        range(x.ndim)
-        if axis is None
-        else [a % x.ndim for a in ([axis] if isinstance(axis, int) else axis)]
-    )
+    named = axes_of(axis, x.ndim)
     return view(x.reshape(tuple(n for i, n in enumerate(x.shape) if n != 1 or i not in named)))
 
 
