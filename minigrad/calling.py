@@ -108,8 +108,7 @@ def several(
     """Tensors for the outputs of an op that has more than one.
 
     With one differentiable output, that output's node is the op's.  With more, each is a small node
-    of its own whose
-    `op` is its position; its one parent is the op's node.
+    of its own whose `op` is its position; its one parent is the op's node.
     """
     arrays = [y if type(y) in XP else np.asarray(y) for y in outputs]
     tracked = [i for i in range(len(arrays)) if i not in op.constant]

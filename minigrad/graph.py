@@ -1,9 +1,8 @@
 """The graph: nodes, and the clock that orders them and the writes to their memory.
 
 A Node is one application of an op.  Nodes point at the nodes of their inputs and at the few arrays
-that the op's rules
-asked for, never at Tensors: there are no reference cycles, so memory goes when the last handle
-    goes.
+that the op's rules asked for, never at Tensors: there are no reference cycles, so memory goes when
+the last handle goes.
 """
 
 from __future__ import annotations

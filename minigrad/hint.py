@@ -13,8 +13,7 @@ class Hint(tuple[Any, ...]):
     """Arrays that a forward leaves for its backward: they save work, and never carry meaning.
 
     Saved arrays may speed a derivative up; a derivative that depended on them would be silently
-    wrong at the next order.
-    So only forwards and kernels open a hint, and a rule passes it on.
+    wrong at the next order. So only forwards and kernels open a hint, and a rule passes it on.
     """
 
     __slots__ = ()

@@ -2,8 +2,7 @@
 its async task.
 
 A switch is a `ContextVar`, and every switch is used in one way: as a context manager, or as a
-decorator of functions,
-generators and coroutines.
+decorator of functions, generators and coroutines.
 """
 
 from __future__ import annotations
@@ -128,10 +127,8 @@ class no_grad(_RecordingSwitch):
     """Inside, nothing is recorded: results require no grad and keep nothing alive.
 
     A context manager and a decorator.  In training mode BatchNorm's running statistics still move
-    (`model.eval()` or
-    `nn.frozen_stats(model)` stops them).  A `with` written inside a generator's body holds in its
-    caller too while
-    the generator is suspended; the decorator does not.
+    (`model.eval()` or `nn.frozen_stats(model)` stops them).  A `with` written inside a generator's
+    body holds in its caller too while the generator is suspended; the decorator does not.
     """
 
     _value_set = False

@@ -7,12 +7,9 @@ reference defines.
         return xp.tanh(x)
 
 A rule's parameter names say what it needs, and nothing else is kept: `g` (the cotangent of the
-output), `y` (the
-output), an input or a static argument by its name, `in_shapes`, `hint`, and in a joint rule
-`needs`.  Rules are written
-with operators and ops: at first order they see bare arrays, while derivatives are recorded they
-    see Tensors, so one
-rule serves every order.
+output), `y` (the output), an input or a static argument by its name, `in_shapes`, `hint`, and in a
+joint rule `needs`.  Rules are written with operators and ops: at first order they see bare arrays,
+while derivatives are recorded they see Tensors, so one rule serves every order.
 """
 
 from __future__ import annotations
@@ -204,9 +201,8 @@ def fused(
     faster.
 
     The forward may return `outputs, Hint(...)`.  Without rules the op is differentiated through its
-    reference; a joint
-    rule is added with `@name.vjp`, kernels with `@name.kernel(backend)`.  The options are those of
-    `op`.
+    reference; a joint rule is added with `@name.vjp`, kernels with `@name.kernel(backend)`.  The
+    options are those of `op`.
     """
     return lambda forward: _defined(Op(forward, rules, reference, **options), method)
 

@@ -123,9 +123,9 @@ class Tensor(Protocols, Methods):
         """The bare array.  A leaf's may be written (`t.data -= step`); a result's is a read-only
         view.
 
-        Setting it rebinds: graphs built before keep the old array and stay right.  Writing
-            *into* it
-        (`t.data[0] = 1`) cannot be noticed: write `with mg.no_grad(): t[0] = 1` instead, which is.
+        Setting it rebinds: graphs built before keep the old array and stay right.  Writing *into*
+        it (`t.data[0] = 1`) cannot be noticed: write `with mg.no_grad(): t[0] = 1` instead, which
+        is.
         """
         return self.array if self.is_leaf else backend.of(self.array).freeze(self.array.view())
 

@@ -301,9 +301,7 @@ def test_copies_are_equal_and_independent(copied):
     loss = model(mg.randn(3, 1, 4, 4)).sum()
     loss.backward()
     other = copied(model)
-    for (name, a), (_, b) in zip(
-        model.named_parameters(), other.named_parameters(), strict=True
-    ):
+    for (name, a), (_, b) in zip(model.named_parameters(), other.named_parameters(), strict=True):
         np.testing.assert_array_equal(a.numpy(), b.numpy(), err_msg=name)
         assert isinstance(b, nn.Parameter)
         assert b.requires_grad

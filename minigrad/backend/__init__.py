@@ -1,10 +1,8 @@
 """Backends: whose array is this, and the few things that each array library does in its own way.
 
 The arrays choose the backend.  `XP` maps an array's type to its namespace (`numpy`, `cupy`), which
-is what every forward
-gets as `xp`; what the namespaces do not share stands in the protocol below.  Nothing is copied
-between devices unless
-the user says `.to(device)`.
+is what every forward gets as `xp`; what the namespaces do not share stands in the protocol below.
+Nothing is copied between devices unless the user says `.to(device)`.
 """
 
 from __future__ import annotations

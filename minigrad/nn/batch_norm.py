@@ -46,7 +46,7 @@ def batch_norm(
         return normalise_with(x, running_mean, running_var, weight, bias, eps, fused)
     check_enough_values(x)
     y, mean, var = normalise_by_batch(x, weight, bias, eps, fused)
-    values = unbiased(var.array, x.size // x.shape[1])
+    values = unbiased(var.array, x.size // max(x.shape[1], 1))
     for running, batch in ((running_mean, mean.array), (running_var, values)):
         if running is not None and x.size:
             move_average(running, batch, momentum)

@@ -17,8 +17,7 @@ class Conv2d(Module):
     """Cross-correlation of images (N, in_channels, H, W) with kernels.
 
     weight is (out_channels, in_channels / groups, kh, kw), bias (out_channels,), both initially
-    uniform in ±1/√fan_in.
-    Options are those of `F.conv2d`.
+    uniform in ±1/√fan_in. Options are those of `F.conv2d`.
 
     Raises:
         ShapeError: channels that are not multiples of groups.

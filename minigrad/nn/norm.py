@@ -1,9 +1,8 @@
 """Batch normalisation as a module, and what is done to its statistics from outside.
 
 Conventions are PyTorch's, so that state dicts load both ways: momentum is the weight of the *new*
-batch, the biased
-variance normalises, the unbiased one is stored.  (Frameworks that say decay = 0.9 mean momentum =
-0.1.)
+batch, the biased variance normalises, the unbiased one is stored.  (Frameworks that say decay = 0.9
+mean momentum = 0.1.)
 """
 
 from __future__ import annotations
@@ -35,8 +34,8 @@ class _BatchNorm(Module):
     """weight · (x - mean) / √(var + eps) + bias for each channel.
 
     In training, mean and biased variance of the batch normalise, and the running statistics move
-    (also under `no_grad`;
-    `nn.frozen_stats(model)` stops them).  In evaluation the running statistics normalise.
+    (also under `no_grad`; `nn.frozen_stats(model)` stops them).  In evaluation the running
+    statistics normalise.
 
     Args:
         num_features: C, the number of channels.
@@ -198,9 +197,8 @@ def recompute_stats(model: Module, batches: Iterable[Any]) -> None:
     exactly pooled.
 
     Running averages lag behind weights that still move; this evaluates the final weights.  Modes,
-    weights and gradients
-    stay as they are, and the order of the batches does not matter.  Modules that `freeze()` holds
-    keep their statistics.
+    weights and gradients stay as they are, and the order of the batches does not matter.  Modules
+    that `freeze()` holds keep their statistics.
 
     Args:
         model: every BatchNorm in it that tracks statistics is set.

@@ -1,10 +1,9 @@
 """Changing a Tensor: item and augmented assignment, and the in-place writes.
 
 While recording, `x[i] = v` and `x += v` are functional: a new value is made, and this Tensor
-becomes it, so every name
-of it sees the change, while earlier views and what the graph saved keep the old value.  Under
-`no_grad` they write into
-memory, and say so to the clock, so that a sweep which needs the old value raises.
+becomes it, so every name of it sees the change, while earlier views and what the graph saved keep
+the old value.  Under `no_grad` they write into memory, and say so to the clock, so that a sweep
+which needs the old value raises.
 """
 
 from __future__ import annotations

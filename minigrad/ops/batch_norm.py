@@ -2,16 +2,16 @@
 page.
 
 Ioffe and Szegedy, "Batch Normalization", 2015 (arXiv 1502.03167).  `axes` are the axes that the
-statistics are taken over;
-gamma and beta have one value for each of the channels that remain, or are Python numbers.
+statistics are taken over; gamma and beta have one value for each of the channels that remain, or
+are Python numbers.
 
 The one law: saved arrays may speed a derivative up, but may never carry its meaning.  The rule
-    below therefore hands the
-*tracked* x to the backward; mean and deviation travel in a hint, which only forwards open.
+below therefore hands the *tracked* x to the backward; mean and deviation travel in a hint, which
+only forwards open.
 
-The statistics are robust: m = mean(x) is rounded, so c = x - m has a mean d, tiny beside its
-    spread but not beside the
-precision wanted; c - d takes it out.  A constant channel gives exactly beta, at any magnitude.
+The statistics are robust: m = mean(x) is rounded, so c = x - m has a mean d, tiny beside its spread
+but not beside the precision wanted; c - d takes it out.  A constant channel gives exactly beta, at
+any magnitude whose sum does not overflow.
 """
 
 from __future__ import annotations
@@ -20,27 +20,22 @@ import numpy as np
 
 from ..op import Hint, cast, fused
 from .elementwise import rsqrt
-from .reduce import count, kept_shape, max_1, mean, sum, total
+from .reduce import count, kept_shape, max_1, sum, total
 from .shape import reshape
 
 # ---- what it means, in primitives ----------------------------------------------------------------
 
 
 def batch_norm_reference(x, gamma, beta, *, axes, eps):
-    """Composed: gamma · (x - mean) / √(var + eps) + beta, with the mean and the biased variance of
-    each channel.
-    """
-    wide = _wide(x)
-    c, var = _centred(wide, axes)
+    """Composed: gamma · (x - mean) / √(var + eps) + beta, and each channel's mean and variance."""
+    c, mean, var = _moments(_wide(x), axes)
     y = _channels(gamma, x, axes) * (c * rsqrt(var + eps)) + _channels(beta, x, axes)
-    return _like(y, x), reshape(mean(wide, axes), (-1,)), reshape(var, (-1,))
+    return _like(y, x), reshape(mean, (-1,)), reshape(var, (-1,))
 
 
 def batch_norm_grad_reference(x, gamma, dy, *, axes, eps):
-    """Composed: dx = gamma/√(var + eps) · (dy - mean(dy) - x̂ mean(dy x̂)), dgamma = Σ dy x̂, dbeta
-    = Σ dy.
-    """
-    c, var = _centred(_wide(x), axes)
+    """Composed: dx, dgamma and dbeta by the closed form (see `batch_norm_grad`)."""
+    c, _, var = _moments(_wide(x), axes)
     r = rsqrt(var + eps)
     xhat, dy = c * r, _wide(dy)
     n = max_1(count(x.shape, axes))
@@ -55,10 +50,14 @@ def batch_norm_eval_reference(x, mean, var, gamma, beta, *, axes, eps):
     return _like(gamma * ((_wide(x) - mean) * rsqrt(var + eps)) + beta, x)
 
 
-def _centred(x, axes):
-    c = x - mean(x, axes, keepdims=True)
-    c = c - mean(c, axes, keepdims=True)  # the rounding of the first mean
-    return c, mean(c * c, axes, keepdims=True)
+def _moments(x, axes):
+    """x less its mean, the mean, and the biased variance; 0 for an empty batch."""
+    n = max_1(count(x.shape, axes))
+    m = sum(x, axes, keepdims=True) / n
+    c = x - m
+    d = sum(c, axes, keepdims=True) / n  # the rounding of m
+    c = c - d
+    return c, m + d, sum(c * c, axes, keepdims=True) / n
 
 
 def _channels(value, x, axes):

@@ -1,8 +1,7 @@
 """Sums and what is made of them, extremes, softmax.
 
-Sums accumulate in blocks and across blocks in float64: NumPy's own sum over the leading axes of
-    a float32 array adds
-one row after the other, so `ones((2**25, 2), float32).sum(0)` is half the truth.
+Sums accumulate in blocks and across blocks in float64: NumPy's own sum over the leading axes of a
+float32 array adds one row after the other, so `ones((2**25, 2), float32).sum(0)` is half the truth.
 """
 
 from __future__ import annotations
