@@ -20,8 +20,9 @@ import numpy as np
 
 from ..op import Hint, cast, fused
 from .elementwise import rsqrt
-from .reduce import count, kept_shape, max_1, sum, total
+from .reduce import sum
 from .shape import reshape
+from .sums import count, kept_shape, max_1, total
 
 # ---- what it means, in primitives ----------------------------------------------------------------
 

@@ -7,8 +7,9 @@ import numpy as np
 from ..op import Hint, cast, fused
 from .elementwise import ne, where
 from .index import gather
-from .reduce import log_softmax, shift, softmax, sum, total
+from .reduce import log_softmax, shift, softmax, sum
 from .shape import reshape
+from .sums import total
 
 # ---- what it means, in primitives ----------------------------------------------------------------
 

@@ -1,67 +1,14 @@
-"""Sums and what is made of them, extremes, softmax.
-
-Sums accumulate in blocks and across blocks in float64: NumPy's own sum over the leading axes of a
-float32 array adds one row after the other, so `ones((2**25, 2), float32).sum(0)` is half the truth.
-"""
+"""Sums and what is made of them, extremes, softmax."""
 
 from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from ..errors import ShapeError
 from ..op import cast, fused, op
 from .elementwise import exp, sqrt, where
 from .shape import axes_of, broadcast_to, reshape
-
-# rows that are added in float32 before float64 takes over: 128 roundings stay near float32's own
-# precision
-BLOCK = 128
-
-
-def kept_shape(shape, axes):
-    """`shape` with length 1 on the reduced axes."""
-    return tuple(1 if i in axes else n for i, n in enumerate(shape))
-
-
-def count(shape, axes):
-    """How many values are reduced to one."""
-    return math.prod(shape[a] for a in axes)
-
-
-def total(xp, x, axes):
-    """Σ over axes with keepdims, for arrays: as exact as the dtype can hold, whatever the layout
-    and length.
-
-    Returns float64 sums for floating x (the caller rounds once), NumPy's own dtype for integers.
-    """
-    if x.dtype.kind != "f":
-        return xp.add.reduce(x, axis=axes, keepdims=True)
-    if x.dtype == np.float32 and x.size > BLOCK and axes:
-        if axes == tuple(range(len(axes))) and len(axes) < x.ndim and x.flags.c_contiguous:
-            return _column_totals(xp, x.reshape(count(x.shape, axes), -1)).reshape(
-                kept_shape(x.shape, axes)
-            )
-        if axes[-1] == x.ndim - 1 and x.flags.c_contiguous and x.shape[-1] > 1:
-            trailing = tuple(a for a in axes if all(b in axes for b in range(a, x.ndim)))
-            # contiguous: NumPy adds these pairwise
-            inner = xp.add.reduce(x, axis=trailing, keepdims=True)
-            return xp.add.reduce(inner, axis=axes, keepdims=True, dtype=np.float64)
-    return xp.add.reduce(x, axis=axes, keepdims=True, dtype=np.float64)
-
-
-def _column_totals(xp, rows):
-    """Column sums of (N, C): blocks of rows by a product with ones, which is fast, then float64
-    across the blocks.
-    """
-    whole = len(rows) // BLOCK * BLOCK
-    ones = xp.ones((1, BLOCK), rows.dtype)
-    sums = xp.add.reduce(rows[whole:], axis=0, dtype=np.float64)
-    if whole:
-        blocks = xp.matmul(ones, rows[:whole].reshape(-1, BLOCK, rows.shape[1]))
-        sums = sums + xp.add.reduce(blocks, axis=(0, 1), dtype=np.float64)
-    return sums
+from .sums import count, kept_shape, max_1, total
 
 
 def _rounded(x, sums, shape):
@@ -92,11 +39,6 @@ def sum(xp, x, *, axis=None, keepdims=False):
 def _spread_mean(g, in_shapes, axis):
     shape = in_shapes[0]
     return spread(g / max_1(count(shape, axes_of(axis, len(shape)))), in_shapes, axis)
-
-
-def max_1(n):
-    """n, or 1 for an empty reduction, whose gradient is empty anyway."""
-    return n or 1
 
 
 @op(_spread_mean, floating=True)
