@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from .tensor import Tensor
 
 
 class Protocols:
@@ -21,7 +18,7 @@ class Protocols:
             raise TypeError("len() of a 0-d tensor: it has no axes; .size is 1")
         return int(self.shape[0])
 
-    def __iter__(self: Any) -> Iterator[Tensor]:
+    def __iter__(self: Any) -> Iterator[Any]:
         if self.ndim == 0:
             raise TypeError("a 0-d tensor cannot be iterated over: use .item()")
         return (self[i] for i in range(len(self)))

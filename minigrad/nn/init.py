@@ -32,12 +32,9 @@ def uniform_(t: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
         return t.uniform_(low, high)
 
 
-def default_weight_(t: Tensor) -> Tensor:
-    """PyTorch's initial weights of Linear and convolutions: uniform in ±1/√fan_in."""
-    return kaiming_uniform_(t, a=math.sqrt(5))
-
-
-def default_bias_(bias: Tensor, weight: Tensor) -> Tensor:
-    """PyTorch's initial bias: uniform in ±1/√fan_in of its weight."""
-    bound = 1 / math.sqrt(max(fans(weight)[0], 1))
-    return uniform_(bias, -bound, bound)
+def default_(weight: Tensor, bias: Tensor | None) -> None:
+    """PyTorch's initial values of Linear and convolutions: uniform in ±1/√fan_in, both."""
+    kaiming_uniform_(weight, a=math.sqrt(5))
+    if bias is not None:
+        bound = 1 / math.sqrt(max(fans(weight)[0], 1))
+        uniform_(bias, -bound, bound)

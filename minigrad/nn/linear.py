@@ -33,9 +33,7 @@ class Linear(Module):
 
     def reset_parameters(self) -> None:
         """Draw weight and bias anew."""
-        init.default_weight_(self.weight)
-        if self.bias is not None:
-            init.default_bias_(self.bias, self.weight)
+        init.default_(self.weight, self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, in_features) -> (…, out_features)."""
