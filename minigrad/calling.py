@@ -99,6 +99,13 @@ def unpacked(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple([v if v is None else operator.index(v) for v in values])
 
 
+def one_of(name: str, given: Any, default: Any, alias: str, other: Any) -> Any:
+    """The value of an argument that has two names, of which one was used."""
+    if given is not default and given != default:
+        raise TypeError(f"{name}={given} and {alias}={other} name one argument twice: give one")
+    return other
+
+
 # ---- outputs -------------------------------------------------------------------------------------
 
 
@@ -138,7 +145,7 @@ def _node(op: Any, parents: tuple[Node | None, ...], saved: tuple[Any, ...], y: 
     return node
 
 
-def plain(op: Any, outputs: Any) -> Any:
+def without_constants(op: Any, outputs: Any) -> Any:
     """A reference's outputs with the constant ones detached, as the fused node has them."""
     if not op.constant:
         return outputs
@@ -150,7 +157,7 @@ def plain(op: Any, outputs: Any) -> Any:
     )
 
 
-def unhinted(y: Any) -> Any:
+def without_hint(y: Any) -> Any:
     """A forward's outputs without its hint."""
     return y[0] if type(y) is tuple and type(y[-1]) is Hint else y
 

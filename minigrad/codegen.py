@@ -1,17 +1,14 @@
-"""Writes an op's `call` and `pull` as straight-line Python: all that can be known of an op is
-settled once, here.
+"""Writes an op's `call` and `pull` as straight-line Python.
 
-A loop over inputs and rules at every call would cost a third of a small training step.  What is
-written can be read:
-`print(mg.mul.op.source)`; tracebacks and debuggers show it too.
-
-In the text, `x` is the input as it came, `x_` its array (or number), `x_n` its node (None: no
-gradient wanted).
+All that can be known of an op is settled once, here: a loop over inputs and rules at every call
+would cost a third of a small training step.  What is written can be read, tracebacks and debuggers
+show it too: `print(mg.mul.op.source)`.
 """
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,34 +16,31 @@ if TYPE_CHECKING:
 
 REQUIRED = inspect.Parameter.empty
 ALIASES = {"axis": "dim", "keepdims": "keepdim"}  # NumPy's keyword -> PyTorch's, accepted as well
+INDENT = "    "
 
 
 def source(op: Op) -> str:
     """The text of the two functions."""
-    return "\n".join([*_call(op), "", *_pull(op), ""])
+    call = [*_normalise(op), *_unwrap(op), *_unify(op), *_run(op), *_record(op)]
+    lines = [f"def {op.name}({signature(op)}):", *_indented(call), ""]
+    lines += ["def pull(g, saved, parents):", *_indented(_pull(op)), ""]
+    return "\n".join(lines)
 
 
-def _call(op: Op) -> list[str]:
-    """`call`: unwrap the inputs, run the forward, record it if somebody needs the gradient."""
-    arrays = "".join(f"{name}_, " for name in op.inputs)
-    statics = "".join(f", {name}={name}" for name in op.statics)
-    run = f"forward(xp, {arrays.rstrip(', ')}{statics})"
-    body = [*_normalise(op), *_unwrap(op), *_meet(op)]
-    body += [
-        "xp = " + " or ".join(f"XP[type({name}_)]" for name in op.inputs),
-        "try:",
-        f"    y = {run}",
-        "except Exception as error:",
-        f"    reraise(op, error, ({arrays}))",
-    ]
-    if op.reference is not None:
-        body += ["if type(y) is tuple and type(y[-1]) is Hint: y, hint = y", "else: hint = None"]
-    return [f"def {op.name}({signature(op)}):", *("    " + line for line in body + _record(op))]
+def _indented(lines: Iterable[str]) -> list[str]:
+    return [INDENT + line for line in lines]
+
+
+def _tuple(parts: Iterable[str]) -> str:
+    items = list(parts)
+    return f"({', '.join(items)}{',' * (len(items) == 1)})"
+
+
+# ---- the public signature ------------------------------------------------------------
 
 
 def parameters(op: Op) -> dict[str, Any]:
-    """The public function's positional parameters and their defaults (`REQUIRED` for none), in the
-    op's order.
+    """Positional parameters and their defaults (`REQUIRED` for none), in the op's order.
 
     An axis may be given under PyTorch's name instead, so it and what follows it need a default to
     be absent.
@@ -60,145 +54,178 @@ def parameters(op: Op) -> dict[str, Any]:
 
 
 def defaults(op: Op) -> tuple[Any, ...]:
-    """The defaults of the public function, which may have no source form."""
+    """The defaults themselves, for those whose repr is not source."""
     found = parameters(op).items()
     return tuple([d for name, d in found if d is not REQUIRED and name != op.star])
 
 
 def signature(op: Op) -> str:
     """Inputs, then statics (or the op's own order), then PyTorch's spellings as keywords."""
-    parts = [
-        f"*{n}" if n == op.star else n if default is REQUIRED else f"{n}=None"
-        for n, default in parameters(op).items()
-    ]
-    aliases = [
-        f"{ALIASES[name]}=None" for name in op.statics if name in ALIASES and name != op.star
-    ]
-    return ", ".join(parts + (["*"] if aliases and not op.star else []) + aliases)
+    parts = []
+    for name, default in parameters(op).items():
+        literal = default if isinstance(default, int | float | str | None) else None
+        given = name if default is REQUIRED else f"{name}={literal!r}"
+        parts.append(f"*{name}" if name == op.star else given)
+    aliases = [f"{ALIASES[name]}=None" for name in _aliased(op)]
+    return ", ".join([*parts, *["*"] * bool(aliases), *aliases])
+
+
+def _aliased(op: Op) -> list[str]:
+    return [name for name in op.statics if name in ALIASES and name != op.star]
+
+
+def _statics(op: Op, without: str = "") -> str:
+    return "".join(f", {name}={name}" for name in op.statics if name != without)
+
+
+# ---- call: unwrap the inputs, run the forward, record it if somebody needs the gradien
 
 
 def _normalise(op: Op) -> list[str]:
-    lines = [
-        f"if {ALIASES[n]} is not None: {n} = {ALIASES[n]}"
-        for n in op.statics
-        if n in ALIASES and n != op.star
-    ]
+    """Bring the arguments into one form."""
+    lines = []
+    for name in _aliased(op):
+        alias, default = ALIASES[name], parameters(op)[name]
+        lines += [
+            f"if {alias} is not None:",
+            f"    {name} = one_of({name!r}, {name}, {default!r}, {alias!r}, {alias})",
+        ]
     if op.star:
         lines.append(f"{op.star} = unpacked({op.star})")
     if "hint" in op.statics:
-        lines.append("if type(hint) is Sealed: hint = hint.opened_by_forward")
+        lines += ["if type(hint) is Sealed:", "    hint = hint.opened_by_forward"]
     if op.reference is not None:
-        statics = "".join(f", {name}={name}" for name in op.statics if name != "hint")
-        lines.append(
-            f"if composed.get(): return plain(op, op.reference({', '.join(op.inputs)}{statics}))"
-        )
+        inputs = ", ".join(op.inputs)
+        lines += [
+            "if composed.get():  # mg.unfused()",
+            f"    return without_constants(op, op.reference({inputs}{_statics(op, 'hint')}))",
+        ]
     return lines
 
 
 def _unwrap(op: Op) -> list[str]:
-    """Arrays and nodes of the inputs.  Without any Tensor the op is its forward: arrays in, arrays
-    out.
-    """
-    lines = []
-    first, *others = op.inputs
-    statics = "".join(f", {name}={name}" for name in op.statics)
-    inputs = ", ".join(op.inputs)
-    space = " or ".join(f"XP.get(type({name}))" for name in op.inputs)
-    run = f"forward({space} or space_of({inputs}), {inputs}{statics})"
-    bare = f"return unhinted({run})" if op.reference is not None else f"return {run}"
-    for name in op.inputs:
-        node = f"{name}.node" if name in op.tracked else "None"
-        lines.append(f"if isinstance({name}, Tensor): {name}_ = {name}.array; {name}_n = {node}")
-        lift = f"{name}_ = {name} if type({name}) is float else operand({name}); {name}_n = None"
-        if name == first and not others:
-            lines.append(f"else: {bare}")
-        elif name == first:
-            lines.append(
-                f"elif {' or '.join(f'isinstance({other}, Tensor)' for other in others)}: {lift}"
-            )
-            lines.append(f"else: {bare}")
-        else:
-            lines.append(f"else: {lift}")
+    """`x_` is the array or number of x, `x_n` its node.  Without a Tensor the op is its forward."""
+    lines = ["# x_ is the array or number of x, x_n its node (None: no gradient wanted)"]
+    for i, name in enumerate(op.inputs):
+        node = f"{name}.node" if name in op.differentiable else "None"
+        lift = f"    {name}_, {name}_n = {name} if type({name}) is float else operand({name}), None"
+        lines += [
+            f"if isinstance({name}, Tensor):",
+            f"    {name}_, {name}_n = {name}.array, {node}",
+        ]
+        if i:
+            lines += ["else:", lift]
+            continue
+        if op.inputs[1:]:
+            others = " or ".join(f"isinstance({other}, Tensor)" for other in op.inputs[1:])
+            lines += [f"elif {others}:", lift]
+        lines += ["else:  # arrays in, arrays out", *_indented(_bare(op))]
     return lines
 
 
-def _meet(op: Op) -> list[str]:
-    """Operands of different types or dtypes meet by the rules of dtypes (`unify`); the usual cases
-    skip that call.
-    """
+def _bare(op: Op) -> list[str]:
+    inputs = ", ".join(op.inputs)
+    known = " or ".join(f"XP.get(type({name}))" for name in op.inputs)
+    run = f"forward(xp, {inputs}{_statics(op)})"
+    return [
+        f"xp = {known} or space_of({inputs})",
+        f"return without_hint({run})" if op.reference is not None else f"return {run}",
+    ]
+
+
+def _unify(op: Op) -> list[str]:
+    """Operands of unlike type or dtype meet by the rules in `unify`; the usual cases skip it."""
     lines = []
-    first, *others = op.meeting
-    if others:
-        # else one of them is an array
-        numbers = "" if op.meeting == op.inputs else f"XP[type({first}_)] is None or "
-        differ = [
-            f"(type({o}_) is not type({first}_) or {numbers}{o}_.dtype is not {first}_.dtype) "
-            f"and (type({o}_) is not float or {first}_n is None)"
-            for o in others
+    first, *others = op.unified
+    # where another input is the Tensor, these may be numbers all, which have no dtype to compare
+    numbers = "" if op.unified == op.inputs else f"XP[type({first}_)] is None or "
+    arrays = ", ".join(f"{name}_" for name in op.unified)
+    for other in others:
+        unlike = (
+            f"type({other}_) is not type({first}_) or {numbers}{other}_.dtype is not {first}_.dtype"
+        )
+        lines += [
+            f"if {unlike}:",
+            f"    if type({other}_) is not float or {first}_n is None:  # else a float beside floats",
+            f"        {arrays} = unify({arrays})",
         ]
-        arrays = ", ".join(f"{name}_" for name in op.meeting)
-        lines.append(f"if {' or '.join(differ)}: {arrays} = unify({arrays})")
     if op.floating:
-        untracked = " and ".join(f"{name}_n is None" for name in op.inputs)
-        arrays = ", ".join(f"{name}_" for name in op.inputs)
-        lines.append(f"if {untracked}: {arrays}, = floats({arrays})")
+        nodes = " and ".join(f"{name}_n is None" for name in op.inputs)
+        arrays = _tuple(f"{name}_" for name in op.inputs)
+        lines += [f"if {nodes}:", f"    {arrays} = floats{arrays}"]
+    return lines
+
+
+def _run(op: Op) -> list[str]:
+    arrays = [f"{name}_" for name in op.inputs]
+    lines = [
+        "xp = " + " or ".join(f"XP[type({array})]" for array in arrays),
+        "try:",
+        f"    y = forward(xp, {', '.join(arrays)}{_statics(op)})",
+        "except Exception as error:",
+        f"    reraise(op, error, {_tuple(arrays)})",
+    ]
+    if op.reference is not None:
+        lines += [
+            "if type(y) is tuple and type(y[-1]) is Hint:",
+            "    y, hint = y",
+            "else:",
+            "    hint = None",
+        ]
     return lines
 
 
 def _record(op: Op) -> list[str]:
-    saved = "(" + "".join(f"{_saved(op, name)}, " for name in op.names) + ")"
-    parents = "(" + "".join(f"{name}_n, " for name in op.inputs) + ")"
-    needed = " or ".join(f"{name}_n is not None" for name in op.inputs if name in op.tracked)
+    saved = _tuple(_saved(op, name) for name in op.kept)
+    parents = _tuple(f"{name}_n" for name in op.inputs)
     lines = [
         "if type(y) not in XP:",
-        f"    if type(y) is tuple: return several(op, y, {saved if op.tracked else '()'}, "
-        f"{parents})",
-        "    y = xp.asarray(y)",
+        "    if type(y) is tuple:",
+        f"        return several(op, y, {saved if op.differentiable else '()'}, {parents})",
+        "    y = xp.asarray(y)  # NumPy gives a scalar for a 0-d result",
     ]
-    if op.tracked:
+    if op.differentiable:
+        needed = " or ".join(f"{name}_n is not None" for name in op.differentiable)
         lines += [
+            "node = None",
             f"if ({needed}) and recording.get():",
-            f"    node = new(Node); node.id = tick(); node.op = op; node.parents = {parents}",
-            f"    node.saved = {saved}; node.shape = y.shape; node.dtype = y.dtype",
-            "else: node = None",
+            "    node = new(Node)",
+            "    node.id, node.op = tick(), op",
+            f"    node.parents = {parents}",
+            f"    node.saved = {saved}",
+            "    node.shape, node.dtype = y.shape, y.dtype",
         ]
-    node = "node" if op.tracked else "None"
-    return [*lines, f"t = new(Tensor); t.array = y; t.node = {node}; t.grad = None", "return t"]
+    node = "node" if op.differentiable else "None"
+    return [*lines, "t = new(Tensor)", f"t.array, t.node, t.grad = y, {node}, None", "return t"]
 
 
 def _saved(op: Op, name: str) -> str:
     """What is kept for a name: an input only if a rule that asks for it will run."""
     if name == "in_shapes":
-        return "(" + "".join(f"shape_of({each}_), " for each in op.inputs) + ")"
+        return _tuple(f"shape_of({each}_)" for each in op.inputs)
     if name not in op.inputs:
         return name
     if op.joint is not None or len(op.inputs) == 1:
         return f"{name}_"
-    askers = [
-        f"{each}_n is not None"
-        for each, asked in zip(op.inputs, op.asks, strict=True)
-        if name in asked
-    ]
-    return f"({name}_ if {' or '.join(askers)} else None)"
+    askers = [each for each, asked in zip(op.inputs, op.asked, strict=True) if name in asked]
+    needed = " or ".join(f"{each}_n is not None" for each in askers)
+    return f"{name}_ if {needed} else None"
+
+
+# ---- pull: from the cotangent of the output, those of the inputs that need one -------
 
 
 def _pull(op: Op) -> list[str]:
-    """`pull`: from the cotangent of the output, those of the inputs that need one."""
-    lines = [
-        "def pull(g, saved, parents):",
-        "    " + "".join(f"{n}_n, " for n in op.inputs) + "= parents",
-    ]
-    if op.names:
-        lines.append("    " + "".join(f"{name}, " for name in op.names) + "= saved")
+    lines = [f"{_tuple(f'{name}_n' for name in op.inputs)} = parents"]
+    if op.kept:
+        lines.append(f"{_tuple(op.kept)} = saved")
     if op.joint is not None:
-        if "needs" in op.asks[0]:
-            lines.append("    needs = " + "".join(f"{name}_n is not None, " for name in op.inputs))
-        return [*lines, f"    return rule0({', '.join(op.asks[0])})"]
-    calls = [
-        f"rule{i}({', '.join(asked)})"
-        + (f" if {name}_n is not None else None" if len(op.inputs) > 1 else "")
-        if name in op.tracked
-        else "None"
-        for i, (name, asked) in enumerate(zip(op.inputs, op.asks, strict=True))
-    ]
-    return [*lines, f"    return ({', '.join(calls)},)"]
+        if "needs" in op.asked[0]:
+            lines.append("needs = " + _tuple(f"{name}_n is not None" for name in op.inputs))
+        return [*lines, f"return rule0({', '.join(op.asked[0])})"]
+    calls = []
+    for i, (name, asked) in enumerate(zip(op.inputs, op.asked, strict=True)):
+        needed = f" if {name}_n is not None else None" if len(op.inputs) > 1 else ""
+        run = f"rule{i}({', '.join(asked)}){needed}"
+        calls.append(run if name in op.differentiable else "None")
+    return [*lines, f"return {_tuple(calls)}"]

@@ -25,7 +25,7 @@ class Node:
     """One application of an op, or a leaf (op None), or one output of an op with several (op an
     int: which one).
 
-    `saved` holds, in the order of `op.names`, what the rules asked for; None once a sweep has freed
+    `saved` holds, in the order of `op.kept`, what the rules asked for; None once a sweep has freed
     it.
     """
 
@@ -96,7 +96,7 @@ def wrote(array: Any, by: str) -> None:
 
 def check_unwritten(node: Node) -> None:
     """Raise if a value that `node` saved was written to after it was saved."""
-    for name, value in zip(node.op.names, node.saved or (), strict=True):
+    for name, value in zip(node.op.kept, node.saved or (), strict=True):
         for array in value if isinstance(value, tuple) else (value,):
             write = _writes.get(id(_owner(array))) if backend.find(array) is not None else None
             if write is not None and write.time > node.id:

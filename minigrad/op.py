@@ -23,15 +23,16 @@ from typing import Any
 from . import backend, codegen
 from .calling import (
     floats,
+    one_of,
     operand,
-    plain,
     reraise,
     several,
     shape_of,
     space_of,
-    unhinted,
     unify,
     unpacked,
+    without_constants,
+    without_hint,
 )
 from .errors import GraphError
 from .graph import Node, tick
@@ -57,48 +58,56 @@ class Op:
         forward: Callable[..., Any],
         rules: Sequence[Rule | None],
         reference: Rule | None,
-        **options: Any,
+        *,
+        constant: tuple[int, ...] = (),
+        untracked: tuple[str, ...] = (),
+        star: str | None = None,
+        order: str = "",
+        floating: bool = False,
     ) -> None:
         self.forward, self.reference, self.method = forward, reference, False
-        self.name = forward.__name__
-        self.doc = inspect.getdoc(forward) or ""
-        self.constant: tuple[int, ...] = options.get("constant", ())
-        self.star: str | None = options.get("star")
-        self.floating: bool = options.get("floating", False)
-        self.untracked: tuple[str, ...] = options.get("untracked", ())
+        self.constant, self.untracked, self.star, self.floating = (
+            constant,
+            untracked,
+            star,
+            floating,
+        )
+        self.name, self.doc = forward.__name__, inspect.getdoc(forward) or ""
         self.kernels: dict[str, list[tuple[str | None, Callable[..., Any]]]] = {}
         parameters = list(inspect.signature(forward).parameters.values())[1:]
         self.inputs = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
         self.statics = {p.name: p for p in parameters if p.kind is p.KEYWORD_ONLY}
-        self.order: list[str] = options.get("order", "").split() or [*self.inputs, *self.statics]
+        self.order = order.split() or [*self.inputs, *self.statics]
         self._check_names()
         self._space: dict[str, Any] = _names() | {"op": self}
-        self.settle()
+        self.choose_body()
         self.define(rules)
 
     def define(self, rules: Sequence[Rule | None] | Rule) -> None:
-        """Settle the rules, and write `call` and `pull` for them."""
+        """Take the rules, and write `call` and `pull` for them."""
+        self.joint: Rule | None = None
         if callable(rules):
-            self.joint: Rule | None = rules
-            self.rules: list[Rule | None] = [rules]
+            self.joint = rules
         elif not rules and self.reference is not None:
             self.joint = through_reference(self)
-            self.rules = [self.joint]
-        else:
-            self.joint, self.rules = None, list(rules) or [_no_rule(self.name)] * len(self.inputs)
-            if len(self.rules) != len(self.inputs):
-                raise TypeError(
-                    f"op {self.name}: {len(self.rules)} rules for {len(self.inputs)} inputs "
-                    f"{self.inputs}; write one for each (None: no gradient)"
-                )
-        self.asks = [_asked(rule) for rule in self.rules]
+        per_input = (
+            [] if callable(rules) else list(rules) or [_no_rule(self.name)] * len(self.inputs)
+        )
+        self.rules: list[Rule | None] = per_input if self.joint is None else [self.joint]
+        if self.joint is None and len(self.rules) != len(self.inputs):
+            raise TypeError(
+                f"op {self.name}: {len(self.rules)} rules for {len(self.inputs)} inputs "
+                f"{self.inputs}; write one for each (None: no gradient)"
+            )
+        self.asked = [list(inspect.signature(r).parameters) if r else [] for r in self.rules]
         self._check_asked()
-        asked = dict.fromkeys(itertools.chain(*self.asks))
-        self.names = [name for name in asked if name not in ("g", "needs")]
-        rules_by_input = dict(zip(self.inputs, self.rules * len(self.inputs), strict=False))
-        self.tracked = [n for n, r in rules_by_input.items() if r and n not in self.untracked]
+        every = dict.fromkeys(itertools.chain(*self.asked))
+        self.kept = [name for name in every if name not in ("g", "needs")]
+        rules_of = [self.joint] * len(self.inputs) if self.joint else self.rules
+        pairs = zip(self.inputs, rules_of, strict=True)
+        self.differentiable = [n for n, rule in pairs if rule and n not in self.untracked]
         # indices and masks keep their dtype; comparisons compare like with like
-        self.meeting = self.tracked or self.inputs
+        self.unified = self.differentiable or self.inputs
         self._write()
 
     def kernel(self, backend_name: str, needs: str | None = None) -> Callable[[Rule], Rule]:
@@ -115,13 +124,13 @@ class Op:
 
         def add(body: Rule) -> Rule:
             self.kernels.setdefault(place, []).append((needs, body))
-            self.settle()
+            self.choose_body()
             return body
 
         return add
 
-    def settle(self) -> None:
-        """Settle what computes the op: its forward, its kernels before it, watchers around."""
+    def choose_body(self) -> None:
+        """What computes the op: its forward, its kernels before it, watchers around them."""
         body = _with_kernels(self) if self.kernels else self.forward
         for wrap in wrappers:
             body = wrap(self, body)
@@ -157,7 +166,7 @@ class Op:
 
     def _check_asked(self) -> None:
         known = RESERVED | set(self.inputs) | set(self.statics)
-        for asked in self.asks:
+        for asked in self.asked:
             if unknown := [n for n in asked if n not in known]:
                 raise NameError(
                     f"op {self.name}: a rule asks for {unknown}; it may ask for {sorted(known)}"
@@ -237,12 +246,6 @@ def _defined(new: Op, method: bool) -> Any:
     return new.call
 
 
-def _asked(rule: Rule | None) -> list[str]:
-    if rule is None:
-        return []
-    return getattr(rule, "asks", None) or list(inspect.signature(rule).parameters)
-
-
 def _no_rule(name: str) -> Rule:
     """The rule of an op whose joint rule has not come yet."""
 
@@ -272,7 +275,19 @@ def _names() -> dict[str, Any]:
     """What the generated text refers to."""
     helpers = (
         *(Hint, Node, Sealed, Tensor),
-        *(floats, operand, plain, reraise, several, shape_of, space_of, unhinted, unify, unpacked),
+        *(
+            floats,
+            operand,
+            without_constants,
+            one_of,
+            reraise,
+            several,
+            shape_of,
+            space_of,
+            without_hint,
+            unify,
+            unpacked,
+        ),
     )
     return {each.__name__: each for each in helpers} | {
         "XP": backend.XP,

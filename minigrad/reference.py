@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -19,16 +19,14 @@ def through_reference(op: Op) -> Callable[..., Any]:
     arity = len(op.inputs)
 
     def rule(g: Any, needs: tuple[bool, ...], *values: Any) -> list[Any]:
-        from .gradient import grad
+        from .gradient import grad  # the one import that runs upwards: such a rule is a sweep
 
-        recorded = any(isinstance(value, Tensor) for value in values[:arity])
-        inputs = [_fresh(value, need) for value, need in zip(values, needs, strict=False)]
-        outputs = _differentiable_outputs(
-            op, inputs, dict(zip(statics, values[arity:], strict=True))
-        )
+        given, options = values[:arity], dict(zip(statics, values[arity:], strict=True))
+        recorded = any(isinstance(value, Tensor) for value in given)
+        inputs = [_fresh(value, need) for value, need in zip(given, needs, strict=True)]
         seeds = list(g) if isinstance(g, tuple) else [g]
-        tracked = [isinstance(y, Tensor) and y.requires_grad for y in outputs]
-        pairs = list(itertools.compress(zip(outputs, seeds, strict=True), tracked))
+        outputs = zip(_differentiable_outputs(op, inputs, options), seeds, strict=True)
+        pairs = [(y, s) for y, s in outputs if isinstance(y, Tensor) and y.requires_grad]
         if not pairs:
             return [None] * arity
         ys, gs = zip(*pairs, strict=True)
@@ -37,7 +35,10 @@ def through_reference(op: Op) -> Callable[..., Any]:
         gradients = [next(found) if need else None for need in needs]
         return gradients if recorded else [g if g is None else g.array for g in gradients]
 
-    rule.asks = ["g", "needs", *op.inputs, *statics]  # type: ignore[attr-defined]
+    names = ["g", "needs", *op.inputs, *statics]
+    rule.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
+    )
     return rule
 
 

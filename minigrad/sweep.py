@@ -138,7 +138,7 @@ def _tracked(node: Node) -> tuple[Any, ...]:
     """
     known = dict(zip(node.op.inputs, node.parents, strict=True))
     values: list[Any] = []
-    for name, value in zip(node.op.names, node.saved or (), strict=True):
+    for name, value in zip(node.op.kept, node.saved or (), strict=True):
         if name == "y" and not isinstance(value, tuple):
             value = handle(value, node)
         elif name in known and backend.find(value) is not None:

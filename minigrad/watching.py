@@ -49,14 +49,14 @@ def watch(callback: Callable[[Event], None]) -> Iterator[None]:
         return run
 
     wrappers.append(observed)
-    _settle_all()
+    _choose_bodies()
     try:
         yield
     finally:
         wrappers.remove(observed)
-        _settle_all()
+        _choose_bodies()
 
 
-def _settle_all() -> None:
+def _choose_bodies() -> None:
     for op in list(registry.values()):
-        op.settle()
+        op.choose_body()

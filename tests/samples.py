@@ -33,7 +33,7 @@ class Sample:
     @property
     def floating(self):
         """Positions of the inputs that can carry a gradient."""
-        tracked = [i for i, name in enumerate(self.op.inputs) if name in self.op.tracked]
+        tracked = [i for i, name in enumerate(self.op.inputs) if name in self.op.differentiable]
         return [i for i in tracked if self.arrays[i].dtype.kind == "f"]
 
     @property
