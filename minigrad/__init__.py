@@ -39,10 +39,10 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> object:
     """Every op of the registry is a name here too: `mg.exp` is `tensor.exp` as a function."""
     found = _registry.get(name)
-    if found is None or not found.method:
-        raise AttributeError(
-            f"minigrad has no {name!r}; an op of that name would be in minigrad.op.registry"
-        )
+    if found is None:
+        raise AttributeError(f"minigrad has no {name!r}: dir(minigrad) lists what it has")
+    if not found.method:
+        raise AttributeError(f"{name} is an op without a name in mg: see minigrad.nn.functional")
     return found.call
 
 

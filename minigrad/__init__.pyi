@@ -40,12 +40,10 @@ def any(x: Any, axis: builtins.int | Sequence[int] | None = ..., keepdims: built
     """Whether one value is nonzero."""
 
 def argmax(x: Any, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
-    """The first position of the largest value; over all elements (axis None), a position in the
-        flattened x."""
+    """The first position of the largest value; in the flattened x if axis is None."""
 
 def argmin(x: Any, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
-    """The first position of the smallest value; over all elements (axis None), a position in the
-        flattened x."""
+    """The first position of the smallest value; in the flattened x if axis is None."""
 
 def broadcast_to(x: Any, *shape: builtins.int | Sequence[int]) -> Tensor:
     """x repeated to a shape, without copying.        d broadcast x = broadcast dx"""
@@ -57,13 +55,13 @@ def clone(x: Any) -> Tensor:
     """A copy of x, with x's history.        d x = dx"""
 
 def cos(x: Any) -> Tensor:
-    """Cos x.        d cos x = -sin x dx"""
+    """cos x.        d cos x = -sin x dx"""
 
 def div(a: Any, b: Any) -> Tensor:
     """a / b.        d(a/b) = da/b - (a/b) db/b"""
 
 def eq(a: Any, b: Any) -> Tensor:
-    """A == b elementwise."""
+    """a == b elementwise."""
 
 def exp(x: Any) -> Tensor:
     """eˣ.        d eˣ = eˣ dx"""
@@ -80,10 +78,10 @@ def gather(x: Any, axis: builtins.int | Sequence[int] | None = ..., index: Any =
         d gather x = gather dx"""
 
 def ge(a: Any, b: Any) -> Tensor:
-    """A >= b elementwise."""
+    """a >= b elementwise."""
 
 def gt(a: Any, b: Any) -> Tensor:
-    """A > b elementwise."""
+    """a > b elementwise."""
 
 def isfinite(x: Any) -> Tensor:
     """Whether x is a finite number."""
@@ -95,7 +93,7 @@ def isnan(x: Any) -> Tensor:
     """Whether x is not a number."""
 
 def le(a: Any, b: Any) -> Tensor:
-    """A <= b elementwise."""
+    """a <= b elementwise."""
 
 def log(x: Any) -> Tensor:
     """Natural logarithm.        d log x = dx / x"""
@@ -113,10 +111,10 @@ def logical_or(a: Any, b: Any) -> Tensor:
     """Whether one of them is nonzero."""
 
 def logsumexp(x: Any, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
-    """Log Σ eˣ over axis, without overflow.        d logsumexp x = Σ softmax(x) dx"""
+    """log Σ eˣ over axis, without overflow.        d logsumexp x = Σ softmax(x) dx"""
 
 def lt(a: Any, b: Any) -> Tensor:
-    """A < b elementwise."""
+    """a < b elementwise."""
 
 def matmul(a: Any, b: Any) -> Tensor:
     """a @ b with NumPy's rules: vectors, matrices, broadcast batches.
@@ -136,7 +134,7 @@ def mul(a: Any, b: Any) -> Tensor:
     """a·b elementwise.        d(ab) = b da + a db"""
 
 def ne(a: Any, b: Any) -> Tensor:
-    """A != b elementwise."""
+    """a != b elementwise."""
 
 def neg(x: Any) -> Tensor:
     """-x.        d(-x) = -dx"""
@@ -163,7 +161,7 @@ def sign(x: Any) -> Tensor:
     """-1, 0 or 1.        d sign x = 0"""
 
 def sin(x: Any) -> Tensor:
-    """Sin x.        d sin x = cos x dx"""
+    """sin x.        d sin x = cos x dx"""
 
 def softmax(x: Any, axis: builtins.int | Sequence[int] | None = ..., *, dim: builtins.int | Sequence[int] | None = ...) -> Tensor:
     """eˣ / Σ eˣ along axis.        d softmax = s (dx - Σ s dx)"""

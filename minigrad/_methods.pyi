@@ -58,11 +58,9 @@ class Methods:
     def any(self, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
         """Whether one value is nonzero."""
     def argmax(self, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
-        """The first position of the largest value; over all elements (axis None), a position in the
-        flattened x."""
+        """The first position of the largest value; in the flattened x if axis is None."""
     def argmin(self, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
-        """The first position of the smallest value; over all elements (axis None), a position in the
-        flattened x."""
+        """The first position of the smallest value; in the flattened x if axis is None."""
     def broadcast_to(self, *shape: builtins.int | Sequence[int]) -> Tensor:
         """x repeated to a shape, without copying.        d broadcast x = broadcast dx"""
     def clip(self, min: builtins.float | None = ..., max: builtins.float | None = ...) -> Tensor:
@@ -71,14 +69,14 @@ class Methods:
         """A copy of x, with x's history.        d x = dx"""
     def copy_(self, source: Any) -> Tensor: ...
     def cos(self) -> Tensor:
-        """Cos x.        d cos x = -sin x dx"""
+        """cos x.        d cos x = -sin x dx"""
     def cpu(self) -> Tensor: ...
     def cuda(self) -> Tensor: ...
     def div(self, b: Any) -> Tensor:
         """a / b.        d(a/b) = da/b - (a/b) db/b"""
     def double(self) -> Tensor: ...
     def eq(self, b: Any) -> Tensor:
-        """A == b elementwise."""
+        """a == b elementwise."""
     def exp(self) -> Tensor:
         """eˣ.        d eˣ = eˣ dx"""
     def expand(self, *shape: builtins.int | Sequence[int]) -> Tensor:
@@ -92,9 +90,9 @@ class Methods:
         
         d gather x = gather dx"""
     def ge(self, b: Any) -> Tensor:
-        """A >= b elementwise."""
+        """a >= b elementwise."""
     def gt(self, b: Any) -> Tensor:
-        """A > b elementwise."""
+        """a > b elementwise."""
     def half(self) -> Tensor: ...
     def isfinite(self) -> Tensor:
         """Whether x is a finite number."""
@@ -103,7 +101,7 @@ class Methods:
     def isnan(self) -> Tensor:
         """Whether x is not a number."""
     def le(self, b: Any) -> Tensor:
-        """A <= b elementwise."""
+        """a <= b elementwise."""
     def log(self) -> Tensor:
         """Natural logarithm.        d log x = dx / x"""
     def log_softmax(self, axis: builtins.int | Sequence[int] | None = ..., *, dim: builtins.int | Sequence[int] | None = ...) -> Tensor:
@@ -115,9 +113,9 @@ class Methods:
     def logical_or(self, b: Any) -> Tensor:
         """Whether one of them is nonzero."""
     def logsumexp(self, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
-        """Log Σ eˣ over axis, without overflow.        d logsumexp x = Σ softmax(x) dx"""
+        """log Σ eˣ over axis, without overflow.        d logsumexp x = Σ softmax(x) dx"""
     def lt(self, b: Any) -> Tensor:
-        """A < b elementwise."""
+        """a < b elementwise."""
     @property
     def mT(self) -> Tensor: ...
     def matmul(self, b: Any) -> Tensor:
@@ -133,7 +131,7 @@ class Methods:
     def mul(self, b: Any) -> Tensor:
         """a·b elementwise.        d(ab) = b da + a db"""
     def ne(self, b: Any) -> Tensor:
-        """A != b elementwise."""
+        """a != b elementwise."""
     def neg(self) -> Tensor:
         """-x.        d(-x) = -dx"""
     def normal_(self, mean: builtins.float = ..., std: builtins.float = ...) -> Tensor: ...
@@ -152,7 +150,7 @@ class Methods:
     def sign(self) -> Tensor:
         """-1, 0 or 1.        d sign x = 0"""
     def sin(self) -> Tensor:
-        """Sin x.        d sin x = cos x dx"""
+        """sin x.        d sin x = cos x dx"""
     def softmax(self, axis: builtins.int | Sequence[int] | None = ..., *, dim: builtins.int | Sequence[int] | None = ...) -> Tensor:
         """eˣ / Σ eˣ along axis.        d softmax = s (dx - Σ s dx)"""
     def sqrt(self) -> Tensor:

@@ -26,7 +26,7 @@ def new_array(data: Any, dtype: Any, device: str | None, copy: bool = True) -> A
     except ValueError as error:
         raise ShapeError(
             f"no tensor can be made of this {type(data).__name__}: {error}; every row must have "
-            f"the same length"
+            "the same length"
         ) from error
     if dtype is None:
         if home is None and array.dtype == np.float64 and not hasattr(_first(data), "dtype"):

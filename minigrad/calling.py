@@ -1,5 +1,4 @@
-"""What surrounds a forward: operands on the way in, outputs on the way out, and errors that say
-which op it was.
+"""What surrounds a forward: operands on the way in, outputs on the way out, errors.
 
 The generated `call` of an op handles the usual case inline and leaves the rest to these functions.
 """
@@ -48,13 +47,14 @@ def operand(value: Any) -> Any:
         return Tensor(value).array
     raise DTypeError(
         f"{value!r} of type {type(value).__name__} cannot meet a tensor: give a number, an "
-        f"array, or mg.tensor(...) of it"
+        "array, or mg.tensor(...) of it"
     )
 
 
 def unify(*values: Any) -> list[Any]:
-    """Operands of different types and dtypes: one device, and integers take the floating dtype that
-    they meet.
+    """Operands of unlike type or dtype, brought together.
+
+    They must be on one device, and integers take the floating dtype that they meet.
 
     Floating dtypes among themselves follow NumPy: float32 with float64 gives float64.
     """
@@ -85,9 +85,7 @@ def shape_of(value: Any) -> tuple[int, ...]:
 
 
 def space_of(*values: Any) -> ModuleType:
-    """The namespace of arrays whose type `XP` does not know yet; NumPy's for its scalars and
-    Python's.
-    """
+    """The namespace of arrays whose type `XP` does not know yet; NumPy's for numbers."""
     found = [backend.find(value) for value in values]
     return next((b.xp for b in found if b is not None), np)
 
@@ -173,9 +171,7 @@ def describe(values: tuple[Any, ...]) -> str:
 
 
 def reraise(op: Any, error: Exception, values: tuple[Any, ...]) -> NoReturn:
-    """Raise what a forward raised, saying which op it was and what it was given; the kind of error
-    stays.
-    """
+    """Raise what a forward raised, of the same kind, with the op and what it was given."""
     # a library's own message about devices is worse
     backend.check_same(*(v for v in values if hasattr(v, "shape")))
     if isinstance(error, IndexError) and not isinstance(error, ValueError):

@@ -92,8 +92,9 @@ def eye(
 def arange(
     *bounds: float, dtype: Any = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
-    """`arange(stop)`, `arange(start, stop)`, `arange(start, stop, step)`: int64 from integers, else
-    the default dtype.
+    """`arange(stop)`, `arange(start, stop)` or `arange(start, stop, step)`.
+
+    int64 from integers, else the default dtype.
     """
     values = np.arange(*bounds)
     if dtype is None:

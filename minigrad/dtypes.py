@@ -1,6 +1,4 @@
-"""Element types: NumPy's own dtypes under PyTorch's names, the default one, and what integers
-become.
-"""
+"""Element types: NumPy's dtypes under PyTorch's names, and what integers become."""
 
 from __future__ import annotations
 
@@ -22,9 +20,7 @@ _default = float32
 
 
 def default_dtype() -> np.dtype[Any]:
-    """The floating dtype of tensors made from Python numbers; float32 unless `set_default_dtype`
-    said otherwise.
-    """
+    """The dtype of tensors made from Python floats: float32, or what was set."""
     return _default
 
 
@@ -39,7 +35,7 @@ def set_default_dtype(dtype: Any) -> None:
     if wanted not in FLOATING:
         raise DTypeError(
             f"the default dtype was given as {wanted}; it must be mg.float16, mg.float32 or "
-            f"mg.float64"
+            "mg.float64"
         )
     _default = wanted
 
@@ -51,7 +47,7 @@ def checked(dtype: Any) -> np.dtype[Any]:
         hint = " (take x.real and x.imag apart)" if wanted.kind == "c" else ""
         raise DTypeError(
             f"a tensor cannot hold {wanted}{hint}: convert to mg.float32, mg.float64, "
-            f"mg.float16, an integer dtype or mg.bool"
+            "mg.float16, an integer dtype or mg.bool"
         )
     native: np.dtype[Any] = wanted.newbyteorder("=")
     return native
@@ -63,7 +59,5 @@ def is_floating(dtype: np.dtype[Any]) -> bool:
 
 
 def as_floating(array: Any) -> Any:
-    """A floating array as it is; integers and booleans in the default dtype (so that int / int is
-    not float64).
-    """
+    """A floating array as it is, integers in the default dtype (int / int is not float64)."""
     return array if array.dtype.kind == "f" else array.astype(_default)

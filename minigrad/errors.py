@@ -1,6 +1,4 @@
-"""What can go wrong, in four kinds.  Each is also the built-in error that a user would expect to
-catch.
-"""
+"""What can go wrong, in four kinds; each is also the built-in error to expect."""
 
 
 class ShapeError(ValueError):

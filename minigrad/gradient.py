@@ -1,6 +1,4 @@
-"""Gradients as users ask for them: `grad`, and `backward`, which is `grad` on every leaf, added to
-`.grad`.
-"""
+"""Gradients as users ask for them: `grad`, and `backward`, which adds them to leaves."""
 
 from __future__ import annotations
 
@@ -49,7 +47,7 @@ def grad(
         if x.node is None:
             raise GraphError(
                 f"grad() with respect to a tensor of shape {x.shape} that does not require grad: "
-                f"set requires_grad=True before using it"
+                "set requires_grad=True before using it"
             )
     wanted = {x.node for x in xs}
     gs = _sequence(grad_outputs) if grad_outputs is not None else [None] * len(ys)
@@ -61,7 +59,7 @@ def grad(
         if g is None and not allow_unused:
             raise GraphError(
                 f"the outputs do not depend on input {i} of shape {x.shape}: leave it out, or "
-                f"pass allow_unused=True to get None"
+                "pass allow_unused=True to get None"
             )
         results.append(None if g is None else _owned(g, seen))
     return tuple(results)
@@ -116,7 +114,7 @@ def _seed(y: Tensor, g: Any, create_graph: bool) -> Any:
         if y.size != 1:
             raise ShapeError(
                 f"an output of shape {y.shape} needs a gradient of that shape: only a single "
-                f"number can do without"
+                "number can do without"
             )
         g = handle(place.xp.ones(y.shape, y.dtype))
     elif not isinstance(g, Tensor):
@@ -124,7 +122,7 @@ def _seed(y: Tensor, g: Any, create_graph: bool) -> Any:
     if g.shape != y.shape:
         raise ShapeError(
             f"the gradient has shape {g.shape}, the output {y.shape}: they must be equal "
-            f"(nothing is broadcast)"
+            "(nothing is broadcast)"
         )
     if backend.of(g.array) is not place:
         raise DeviceError(

@@ -22,8 +22,9 @@ tick: Callable[[], int] = itertools.count(1).__next__
 
 
 class Node:
-    """One application of an op, or a leaf (op None), or one output of an op with several (op an
-    int: which one).
+    """One application of an op; or a leaf; or one output of an op with several.
+
+    `op` is the Op, None for a leaf, or the output's position.
 
     `saved` holds, in the order of `op.kept`, what the rules asked for; None once a sweep has freed
     it.
@@ -39,8 +40,9 @@ class Node:
 
 
 class Leaf(Node):
-    """Where a sweep ends.  It knows its Tensor weakly: a gradient has somewhere to go, and no cycle
-    arises.
+    """Where a sweep ends.
+
+    It knows its Tensor weakly: a gradient has somewhere to go, and no cycle arises.
     """
 
     __slots__ = ("tensor",)
@@ -74,9 +76,7 @@ def _owner(array: Any) -> Any:
 
 
 def wrote(array: Any, by: str) -> None:
-    """Note that `array` was written in place by the named operation; every in-place write of the
-    library says so.
-    """
+    """Note a write into `array`'s memory; every in-place write of the library does."""
     global last_write
     last_write = now = tick()
     owner = _owner(array)
@@ -103,9 +103,9 @@ def check_unwritten(node: Node) -> None:
                 raise GraphError(
                     f"{node.op.name}: its saved {name!r}, shape {array.shape}, was overwritten "
                     f"by {write.by} between forward "
-                    f"and backward, so its gradient would be wrong; call backward() before that, "
+                    "and backward, so its gradient would be wrong; call backward() before that, "
                     f"or give {node.op.name} "
-                    f"a copy: .clone()"
+                    "a copy: .clone()"
                 )
 
 

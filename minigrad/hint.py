@@ -1,6 +1,4 @@
-"""Hints: what a fused forward leaves for its backward to save work, under seal while derivatives
-are recorded.
-"""
+"""Hints: what a fused forward leaves for its backward, to save work."""
 
 from __future__ import annotations
 
@@ -23,8 +21,9 @@ class Hint(tuple[Any, ...]):
 
 
 class Sealed:
-    """A Hint while derivatives are recorded: a rule that opens it, right at order 1 and wrong
-    above, raises instead.
+    """A Hint while derivatives are recorded: it refuses to be opened.
+
+    A rule that opened it would be right at order 1 and wrong above.
     """
 
     __slots__ = ("opened_by_forward",)

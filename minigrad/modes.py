@@ -1,5 +1,6 @@
-"""Switches: recording or not, composed or fused, kernels or none.  Each holds for its thread and
-its async task.
+"""Switches: recording or not, composed or fused, kernels or none.
+
+Each holds for its thread and its async task.
 
 A switch is a `ContextVar`, and every switch is used in one way: as a context manager, or as a
 decorator of functions, generators and coroutines.
@@ -27,8 +28,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Switch:
-    """Sets a ContextVar to a value and sets it back: nested, re-entered, and whatever exception
-    passes through.
+    """Sets a ContextVar to a value and back, nested, re-entered, through any exception.
 
     It is set back by value, not by token: a token is void in another context, and generators
         move between contexts.

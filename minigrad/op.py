@@ -1,5 +1,4 @@
-"""What a differentiable operation is: `@op` for primitives, `@fused` for hand-written nodes that a
-reference defines.
+"""What a differentiable operation is: `@op` for primitives, `@fused` for the rest.
 
     @op(lambda g, y: g * (1 - y * y))
     def tanh(xp, x):
@@ -49,9 +48,7 @@ RESERVED = {"g", "y", "hint", "in_shapes", "needs"}
 
 
 class Op:
-    """A differentiable operation: what it computes, a rule for each input (or a joint one), or a
-    reference to go through.
-    """
+    """A differentiable operation: what it computes, and its rules or its reference."""
 
     def __init__(
         self,
@@ -156,12 +153,12 @@ class Op:
         if clash:
             raise NameError(
                 f"op {self.name}: an input may not be called {sorted(clash)}, which rules ask "
-                f"the engine for; rename it (dy is usual for a cotangent)"
+                "the engine for; rename it (dy is usual for a cotangent)"
             )
         if not self.inputs:
             raise TypeError(
                 f"op {self.name}: no array input; write `def {self.name}(xp, x, *, option=...)`: "
-                f"arrays first, static arguments by keyword"
+                "arrays first, static arguments by keyword"
             )
 
     def _check_asked(self) -> None:
@@ -179,8 +176,9 @@ class Op:
 def op(
     *rules: Rule | None, method: bool = True, **options: Any
 ) -> Callable[[Callable[..., Any]], Any]:
-    """Define a primitive op from its forward; one rule for each array input, or one joint rule
-    given to `.vjp`.
+    """Define a primitive op from its forward, with a rule for each array input.
+
+    A joint rule, for all inputs at once, is given by `@name.vjp` instead.
 
     Args:
         rules: pull-backs in the inputs' order; None for an input without a gradient (indices,
@@ -206,8 +204,7 @@ def op(
 def fused(
     *rules: Rule | None, reference: Rule, method: bool = False, **options: Any
 ) -> Callable[[Callable[..., Any]], Any]:
-    """Define a fused op: `reference`, made of other ops, says what it means; the forward says it
-    faster.
+    """Define a fused op: a reference says what it means, the forward says it faster.
 
     The forward may return `outputs, Hint(...)`.  Without rules the op is differentiated through its
     reference; a joint rule is added with `@name.vjp`, kernels with `@name.kernel(backend)`.  The
@@ -221,13 +218,13 @@ def _defined(new: Op, method: bool) -> Any:
     if old is not None and old.forward.__module__ != new.forward.__module__:
         raise NameError(
             f"an op called {new.name!r} exists already in {old.forward.__module__}: give yours "
-            f"another name"
+            "another name"
         )
     if method:
         if old is None and new.name in vars(Tensor):
             raise NameError(
                 f"op {new.name}: Tensor.{new.name} means something else; give the op another "
-                f"name, or method=False"
+                "name, or method=False"
             )
         setattr(Tensor, new.name, new.call)
     new.method = method

@@ -56,7 +56,7 @@ class Protocols:
         if not isinstance(self.array, np.ndarray):
             raise TypeError(
                 f"this tensor is on {self.device}; NumPy needs a copy on the host: say .cpu() or "
-                f".numpy() first"
+                ".numpy() first"
             )
         view: np.ndarray[Any, Any] = self.numpy()
         if dtype is not None and np.dtype(dtype) != view.dtype:
@@ -69,9 +69,7 @@ class Protocols:
         raise TypeError(_refusal(function.__name__))
 
     def __array_ufunc__(self: Any, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        """`array * tensor` is recorded; other NumPy functions refuse, because they would drop the
-        gradient.
-        """
+        """`array * tensor` is recorded; other NumPy functions would drop the gradient."""
         reflected = _REFLECTED.get(ufunc.__name__)
         if (
             method != "__call__"
@@ -103,7 +101,7 @@ _REFLECTED = {
 def _refusal(name: str) -> str:
     return (
         f"np.{name} got a minigrad tensor and would drop its gradient: use the op of the same "
-        f"meaning "
+        "meaning "
         f"(mg.{name} or tensor.{name}() where it exists), or np.{name}(t.numpy()) for the bare "
-        f"values"
+        "values"
     )

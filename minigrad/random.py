@@ -1,5 +1,6 @@
-"""Randomness: one seeded generator on the host, whatever the device, so that one seed gives the
-same weights everywhere.
+"""Randomness: one seeded generator on the host.
+
+Whatever the device, one seed gives the same weights.
 """
 
 from __future__ import annotations

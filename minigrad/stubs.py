@@ -1,5 +1,4 @@
-"""Writes the type stubs that the registry implies: `python -m minigrad.stubs`.  A test checks that
-they are current.
+"""Writes the type stubs that the registry implies: `python -m minigrad.stubs`.
 
 Ops become functions of `mg` and methods of Tensor when they are defined, which no type checker can
 follow.

@@ -133,9 +133,7 @@ def _pull(node: Node, g: Any, parents: Sequence[Any], create_graph: bool) -> Any
 
 
 def _tracked(node: Node) -> tuple[Any, ...]:
-    """What a node saved, as Tensors that know where they came from: rules applied to them record
-    the derivative.
-    """
+    """What a node saved, as Tensors with their history: rules on them are recorded."""
     known = dict(zip(node.op.inputs, node.parents, strict=True))
     values: list[Any] = []
     for name, value in zip(node.op.kept, node.saved or (), strict=True):

@@ -1,5 +1,6 @@
-"""Tensor: a light handle on an array and on where it came from.  Operators and methods come from
-the ops (see op.py).
+"""Tensor: a light handle on an array and on where it came from.
+
+Operators and methods come from the ops (see op.py).
 """
 
 from __future__ import annotations
@@ -96,14 +97,14 @@ class Tensor(Protocols, Methods):
             if not wanted:
                 raise GraphError(
                     f"a result of {op_name(self)} requires grad because its inputs do: use "
-                    f".detach() for one that does not"
+                    ".detach() for one that does not"
                 )
         elif not wanted:
             self.node = None
         elif not dtypes.is_floating(self.dtype):
             raise DTypeError(
                 f"only floating tensors can require grad, not {self.dtype}: convert first, with "
-                f".float() or .double()"
+                ".float() or .double()"
             )
         elif self.node is None:
             self.node = Leaf(self)
@@ -120,8 +121,7 @@ class Tensor(Protocols, Methods):
 
     @property
     def data(self) -> Array:
-        """The bare array.  A leaf's may be written (`t.data -= step`); a result's is a read-only
-        view.
+        """The bare array: a leaf's may be written, a result's is a read-only view.
 
         Setting it rebinds: graphs built before keep the old array and stay right.  Writing *into*
         it (`t.data[0] = 1`) cannot be noticed: write `with mg.no_grad(): t[0] = 1` instead, which
@@ -136,7 +136,7 @@ class Tensor(Protocols, Methods):
         elif not self.is_leaf:
             raise GraphError(
                 f"the data of a result of {op_name(self)} cannot be replaced: take .detach() or "
-                f".clone() and change that"
+                ".clone() and change that"
             )
         else:
             array = new_array(_bare(value), None, None, copy=False)
@@ -144,9 +144,7 @@ class Tensor(Protocols, Methods):
             self.rebind(array if place.writeable(array) else place.asarray(array, copy=True))
 
     def rebind(self, array: Array) -> None:
-        """Make a leaf hold another array, of any shape and dtype.  Graphs built before keep the old
-        one.
-        """
+        """Make a leaf hold another array; graphs built before keep the old one."""
         array = backend.as_array(array)
         moved = self.node is not None and (array.shape != self.shape or array.dtype != self.dtype)
         self.array = array
@@ -161,14 +159,12 @@ class Tensor(Protocols, Methods):
         if self.size != 1:
             raise ShapeError(
                 f"item() needs exactly one element, but the shape is {self.shape}: use "
-                f".tolist(), or index first"
+                ".tolist(), or index first"
             )
         return self.array.item()
 
     def numpy(self) -> np.ndarray[Any, Any]:
-        """A read-only host array of the values (shared memory on the CPU): it cannot corrupt the
-        graph.
-        """
+        """A read-only host array (shared memory on the CPU): it cannot corrupt the graph."""
         return backend.of(self.array).to_numpy(self.array)  # type: ignore[no-any-return]
 
     def tolist(self) -> Any:
@@ -213,8 +209,9 @@ class Tensor(Protocols, Methods):
             graph.retained[self.node] = weakref.ref(self)
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> HookHandle:
-        """Call `hook(gradient)` when this tensor's gradient is complete; what it returns, if
-        anything, replaces it.
+        """Call `hook(gradient)` when this tensor's gradient is complete.
+
+        What the hook returns, if anything, replaces it.
 
         Returns:
             A handle whose `.remove()` takes the hook back.

@@ -39,8 +39,9 @@ def tolerance(dtype: Any, size: int = 1) -> float:
 def assert_close(
     actual: Any, expected: Any, *, size: int = 1, dtype: Any = None, what: str = ""
 ) -> None:
-    """Raise AssertionError unless shapes agree and values do to `tolerance(dtype, size)`, relative
-    to the largest value.
+    """Raise AssertionError unless shapes agree, and values do to `tolerance(dtype, size)`.
+
+    Differences are relative to the largest value.
 
     Args:
         actual, expected: tensors or arrays.  NaN and infinities must agree in place and sign.
@@ -78,8 +79,7 @@ def check_grads(
     seed: int = 0,
     allow_low_precision: bool = False,
 ) -> None:
-    """Compare the derivatives of f with numeric ones, in random directions, at every order up to
-    `order`.
+    """Compare the derivatives of f with numeric ones, at every order up to `order`.
 
     At each order the scalar h(t) = ⟨w, f(inputs + t·v)⟩ is differentiated at t = 0 by the engine
     and by central differences of fourth order; then the gradient itself, recorded, becomes the next
@@ -112,7 +112,7 @@ def check_grads(
     if low and not allow_low_precision:
         raise DTypeError(
             f"check_grads got {', '.join(low)}, whose rounding hides errors: give float64 "
-            f"(t.double()), or pass allow_low_precision=True"
+            "(t.double()), or pass allow_low_precision=True"
         )
     with enable_grad():
         _check_order(f, [t.detach() for t in tensors], 1, order, np.random.default_rng(seed))
@@ -201,9 +201,7 @@ def _dot(left: Sequence[Array], right: Sequence[Array]) -> float:
 
 
 def _direction(rng: np.random.Generator, t: Tensor) -> np.ndarray[Any, Any]:
-    """A random direction of length one in which no element is hidden: none is smaller than a tenth
-    of the mean.
-    """
+    """A random direction of length one that hides no element: none is near zero."""
     v = rng.uniform(0.1, 1.0, t.shape) * rng.choice([-1.0, 1.0], t.shape)
     unit: np.ndarray[Any, Any] = v / max(float(np.linalg.norm(v)), 1e-300)
     return unit.astype(t.dtype)

@@ -1,6 +1,4 @@
-"""Watching ops run: what counting, profiling and curiosity use.  Where nobody watches, it costs
-nothing.
-"""
+"""Watching ops run, for counting and profiling; it costs nothing where nobody does."""
 
 from __future__ import annotations
 
@@ -26,8 +24,9 @@ class Event:
 
 @contextmanager
 def watch(callback: Callable[[Event], None]) -> Iterator[None]:
-    """Call `callback(event)` for every op that runs inside: in forward, in backward and in rules,
-    in any thread.
+    """Call `callback(event)` for every op that runs inside, in any thread.
+
+    In forward, in backward, and in rules.
 
     Example:
         >>> import minigrad as mg

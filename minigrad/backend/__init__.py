@@ -28,14 +28,10 @@ class Backend(Protocol):
     def asarray(
         self, data: Any, dtype: Any = None, device: str | None = None, copy: bool = False
     ) -> Array:
-        """An array of this backend from nested lists, NumPy arrays, arrays of its own, or anything
-        with DLPack.
-        """
+        """An array from nested lists, NumPy arrays, arrays of its own, or anything with DLPack."""
 
     def to_numpy(self, array: Array) -> Any:
-        """A host array that cannot write into `array`: a read-only view where memory is shared,
-        else a copy.
-        """
+        """A host array that cannot write into `array`: a read-only view, or a copy."""
 
     def device_of(self, array: Array) -> str:
         """The device as users type it: "cpu", "cuda:0"."""
@@ -50,9 +46,7 @@ class Backend(Protocol):
         """array[key] += values in place, counting an index as often as it occurs."""
 
     def windows(self, x: Array, shape: tuple[int, ...], axis: tuple[int, ...]) -> Array:
-        """A read-only view of every window of `shape` that slides along `axis`; window axes come
-        last.
-        """
+        """A read-only view of all windows of `shape` along `axis`; window axes come last."""
 
     def synchronize(self) -> None:
         """Wait until the device has done what it was given."""
@@ -89,7 +83,7 @@ def named(device: str) -> Backend:
         except ImportError as error:
             raise DeviceError(
                 f"device {device!r} is not available in this installation ({error}); use "
-                f"device='cpu'"
+                "device='cpu'"
             ) from error
     if kind not in _by_name:
         raise DeviceError(
@@ -118,7 +112,7 @@ def of(array: Array) -> Backend:
     if found is None:
         raise DeviceError(
             f"{type(array).__name__} is not an array of any backend; make a tensor of it: "
-            f"mg.tensor(data)"
+            "mg.tensor(data)"
         )
     return found
 
@@ -141,7 +135,7 @@ def check_same(*arrays: Any) -> None:
         if device != placed[0][0]:
             raise DeviceError(
                 f"{placed[0][1]} on {placed[0][0]} cannot meet {shape} on {device}: nothing is "
-                f"copied between devices "
+                "copied between devices "
                 f"unasked; move one with .to({placed[0][0]!r})"
             )
 

@@ -42,6 +42,6 @@ def pair(value: Any, name: str, least: int = 1) -> tuple[int, int]:
     if len(both) != 2 or not all(isinstance(v, int | np.integer) and v >= least for v in both):
         raise ShapeError(
             f"{name} was given as {value!r}: give an integer of at least {least}, or a pair of "
-            f"them (height, width)"
+            "them (height, width)"
         )
     return int(both[0]), int(both[1])

@@ -17,7 +17,7 @@ class Sequential(Module):
             if not isinstance(module, Module):
                 raise TypeError(
                     f"Sequential got a {type(module).__name__} at position {i}: give modules, "
-                    f"such as nn.ReLU()"
+                    "such as nn.ReLU()"
                 )
             vars(self)[str(i)] = module
 

@@ -8,8 +8,9 @@ from .module import Module
 
 
 class Dropout(Module):
-    """In training, zeroes each element with probability p and scales the rest by 1/(1 - p); in
-    evaluation, nothing.
+    """In training, zeroes each element with probability p; in evaluation, does nothing.
+
+    What stays is scaled by 1/(1 - p).
     """
 
     def __init__(self, p: float = 0.5) -> None:

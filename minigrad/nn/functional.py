@@ -1,5 +1,6 @@
-"""Layers as functions: arguments checked, options brought into one form, then one op.  PyTorch's
-names and defaults.
+"""Layers as functions: arguments checked and brought into one form, then one op.
+
+Names and defaults are PyTorch's.
 """
 
 from __future__ import annotations
@@ -79,16 +80,16 @@ def conv2d(
     if x.ndim != 4 or weight.ndim != 4:
         raise ShapeError(
             f"conv2d got x of shape {x.shape} and weight {weight.shape}: x must be (N, C, H, W), "
-            f"weight (O, C/groups, kh, kw)"
+            "weight (O, C/groups, kh, kw)"
         )
     if groups < 1:
         raise ShapeError(f"conv2d got groups={groups}: give at least 1")
     if x.shape[1] != weight.shape[1] * groups or weight.shape[0] % groups:
         raise ShapeError(
             f"conv2d got {x.shape[1]} channels for weight {weight.shape} and groups={groups}: "
-            f"channels must be "
+            "channels must be "
             f"{weight.shape[1]}·{groups} = {weight.shape[1] * groups}, and {weight.shape[0]} "
-            f"outputs a multiple of groups"
+            "outputs a multiple of groups"
         )
     kernel = weight.shape[2:]
     strides, dilations = pair(stride, "stride"), pair(dilation, "dilation")
@@ -153,8 +154,9 @@ def _window(name: str, x: Tensor, kernel_size: Any, stride: Any, padding: Any) -
 
 
 def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
-    """In training, each element is 0 with probability p, and 1/(1 - p) times itself otherwise; the
-    mask is drawn on the host.
+    """In training, zeroes each element with probability p, and scales the rest by 1/(1 - p).
+
+    The mask is drawn on the host.
     """
     if not 0 <= p <= 1:
         raise ValueError(f"dropout probability was given as {p}: it must lie between 0 and 1")
@@ -192,7 +194,7 @@ def cross_entropy(
     if x.ndim < 2 or labels.shape != (x.shape[0], *x.shape[2:]):
         raise ShapeError(
             f"cross_entropy got logits {x.shape} and labels {labels.shape}: they must be (N, C) "
-            f"and (N,), or (N, C, d1, …) and (N, d1, …)"
+            "and (N,), or (N, C, d1, …) and (N, d1, …)"
         )
     _check_labels(labels, x.shape[1], ignore_index)
     if x.ndim > 2:
@@ -205,9 +207,7 @@ def cross_entropy(
 
 def _check_labels(labels: Tensor, classes: int, ignore_index: int) -> None:
     if labels.dtype.kind not in "iu":
-        raise DTypeError(
-            f"labels are {labels.dtype}: give integers, such as labels.astype('int64')"
-        )
+        raise DTypeError(f"labels are {labels.dtype}: give integers, such as labels.to(mg.int64)")
     values = labels.array
     wrong = (values != ignore_index) & ((values < 0) | (values >= classes))
     if labels.device == "cpu" and wrong.any():  # on a GPU this look would wait for the device

@@ -1,6 +1,4 @@
-"""Initial values, drawn on the host by the seeded generator, so that one seed gives the same
-weights on every device.
-"""
+"""Initial values, drawn on the host: one seed gives the same weights on every device."""
 
 from __future__ import annotations
 
@@ -11,16 +9,15 @@ from ..tensor import Tensor
 
 
 def fans(t: Tensor) -> tuple[int, int]:
-    """How many inputs an output sees, and how many outputs an input reaches, for (out, in, *kernel)
-    weights.
-    """
+    """How many inputs an output sees, and outputs an input reaches: (out, in, *kernel)."""
     field = math.prod(t.shape[2:])
     return t.shape[1] * field, t.shape[0] * field
 
 
 def kaiming_uniform_(t: Tensor, a: float = 0.0) -> Tensor:
-    """Uniform in ±√(6 / ((1 + a²)·fan_in)), a the slope of the leaky ReLU that follows (He et al.,
-    2015, arXiv 1502.01852).
+    """Uniform in ±√(6 / ((1 + a²)·fan_in)), a the slope of the leaky ReLU that follows.
+
+    He et al., 2015, arXiv 1502.01852.
     """
     bound = math.sqrt(6 / ((1 + a * a) * max(fans(t)[0], 1)))
     return uniform_(t, -bound, bound)

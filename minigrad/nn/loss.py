@@ -10,9 +10,7 @@ from .module import Module
 
 
 class CrossEntropyLoss(Module):
-    """Minus the log-probability of the right class, from logits (N, C) and integer labels (N,); see
-    `F.cross_entropy`.
-    """
+    """Minus the log-probability of the right class; see `F.cross_entropy`."""
 
     def __init__(self, ignore_index: int = -100, reduction: str = "mean") -> None:
         self.ignore_index, self.reduction = ignore_index, reduction

@@ -1,5 +1,6 @@
-"""Module, Parameter, Buffer: what a layer owns is found by walking its attributes; nothing is
-registered.
+"""Module, Parameter, Buffer.
+
+What a layer owns is found by walking its attributes; nothing is registered.
 """
 
 from __future__ import annotations
@@ -37,8 +38,9 @@ class Buffer(Tensor):
 
 
 class Module:
-    """A part of a model: subclasses assign parameters, buffers and modules as attributes and define
-    `forward`.
+    """A part of a model.
+
+    Subclasses assign parameters, buffers and modules as attributes and define `forward`.
 
     Lists, tuples and dicts of them are found too.  `super().__init__()` is not needed.
     """
@@ -105,9 +107,7 @@ class Module:
         return self.train(False)
 
     def freeze(self: Self) -> Self:
-        """Evaluation mode and no gradients for its parameters, and `model.train()` does not undo
-        it.
-        """
+        """Evaluation mode and no gradients, and `model.train()` does not undo it."""
         return self._freeze(True)
 
     def unfreeze(self: Self) -> Self:
@@ -140,7 +140,8 @@ class Module:
     # ---- dtype and device
 
     def to(self: Self, *where: Any, dtype: Any = None, device: str | None = None) -> Self:
-        """Move parameters and buffers to a device, or floating ones to a dtype, in place:
+        """Move to a device, or floating parameters and buffers to a dtype, in place.
+
         `model.to("cuda")`, `model.to(mg.float64)`.
         """
         dtype, device = destination(where, dtype, device)
@@ -176,8 +177,9 @@ class Module:
     # ---- state
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Copies of all parameters and buffers by dotted name, in PyTorch's order: own parameters,
-        own buffers, children.
+        """Copies of all parameters and buffers by dotted name.
+
+        In PyTorch's order: own parameters, own buffers, children.
         """
         return {name: value.detach().clone() for name, value in _state(self)}
 

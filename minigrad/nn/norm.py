@@ -167,16 +167,18 @@ def _batch_norms(model: Module) -> list[_BatchNorm]:
 
 @contextmanager
 def frozen_stats(model: Module) -> Iterator[None]:
-    """Inside, no BatchNorm of the model moves its running statistics; in training mode it still
-    normalises by the batch.
+    """Inside, no BatchNorm of the model moves its running statistics.
+
+    In training mode it still normalises by the batch.
     """
     with _received({id(module): lambda mean, var, n: None for module in _batch_norms(model)}):
         yield
 
 
 class _Pool:
-    """Mean and variance of all values seen, merged batch by batch (Chan, Golub and LeVeque, 1979)
-    in float64.
+    """Mean and variance of all values seen, merged batch by batch in float64.
+
+    Chan, Golub and LeVeque, 1979.
     """
 
     def __init__(self) -> None:
@@ -193,8 +195,7 @@ class _Pool:
 
 
 def recompute_stats(model: Module, batches: Iterable[Any]) -> None:
-    """Set running statistics to those of the population: E[var] + Var[mean] over all batches,
-    exactly pooled.
+    """Set running statistics to those of the population: E[var] + Var[mean], exactly pooled.
 
     Running averages lag behind weights that still move; this evaluates the final weights.  Modes,
     weights and gradients stay as they are, and the order of the batches does not matter.  Modules

@@ -1,5 +1,6 @@
-"""The ops, one paragraph each.  Importing this package fills the registry and gives Tensor its
-methods and operators.
+"""The ops, one paragraph each.
+
+Importing this package fills the registry and gives Tensor its methods and operators.
 """
 
 from . import (

@@ -17,7 +17,7 @@ from ..errors import GraphError, ShapeError
 from ..modes import recording
 from ..tensor import Tensor
 from . import elementwise as e
-from .index import plain_key, setitem
+from .index import bare_key, setitem
 
 
 def _refuse_leaf(t: Tensor, what: str) -> None:
@@ -79,10 +79,10 @@ def _setitem(self: Tensor, key: Any, v: Any) -> None:
     what = "t[...] = v"
     if recording.get():
         _refuse_leaf(self, what)
-        _become(self, setitem(self, v, key=plain_key(key)), what)
+        _become(self, setitem(self, v, key=bare_key(key)), what)
         return
     _check_writeable(self, what)
-    self.array[plain_key(key)] = _value(self, v)
+    self.array[bare_key(key)] = _value(self, v)
     graph.wrote(self.array, what)
 
 
@@ -90,7 +90,7 @@ def _check_writeable(t: Tensor, what: str) -> None:
     if not backend.of(t.array).writeable(t.array):
         raise GraphError(
             f"{what} on a view that shares another tensor's memory: write to that tensor (x[0, "
-            f"1] = v, not x[0][1] = v), or to a .clone()"
+            "1] = v, not x[0][1] = v), or to a .clone()"
         )
 
 
@@ -107,7 +107,7 @@ def _fill(t: Tensor, v: Any, what: str) -> Tensor:
     if hasattr(value, "shape") and value.shape != t.shape:
         raise ShapeError(
             f"{what}: values of shape {value.shape} for a tensor of shape {t.shape}: they must "
-            f"be equal"
+            "be equal"
         )
     t.array[...] = value
     graph.wrote(t.array, what)

@@ -1,5 +1,4 @@
-"""Batch normalisation: what it means (the references), and the same by hand (the fused ops), on one
-page.
+"""Batch normalisation: what it means, and the same by hand.
 
 Ioffe and Szegedy, "Batch Normalization", 2015 (arXiv 1502.03167).  `axes` are the axes that the
 statistics are taken over; gamma and beta have one value for each of the channels that remain, or
@@ -22,7 +21,7 @@ from ..op import Hint, cast, fused
 from .elementwise import rsqrt
 from .reduce import sum
 from .shape import reshape
-from .sums import count, kept_shape, max_1, total
+from .sums import count, kept_shape, total
 
 # ---- what it means, in primitives ----------------------------------------------------------------
 
@@ -39,7 +38,7 @@ def batch_norm_grad_reference(x, gamma, dy, *, axes, eps):
     c, _, var = _moments(_wide(x), axes)
     r = rsqrt(var + eps)
     xhat, dy = c * r, _wide(dy)
-    n = max_1(count(x.shape, axes))
+    n = count(x.shape, axes) or 1
     dgamma, dbeta = sum(dy * xhat, axes, keepdims=True), sum(dy, axes, keepdims=True)
     dx = _channels(gamma, x, axes) * r * (dy - dbeta / n - xhat * (dgamma / n))
     return _like(dx, x), reshape(dgamma, (-1,)), reshape(dbeta, (-1,))
@@ -53,7 +52,7 @@ def batch_norm_eval_reference(x, mean, var, gamma, beta, *, axes, eps):
 
 def _moments(x, axes):
     """x less its mean, the mean, and the biased variance; 0 for an empty batch."""
-    n = max_1(count(x.shape, axes))
+    n = count(x.shape, axes) or 1
     m = sum(x, axes, keepdims=True) / n
     c = x - m
     d = sum(c, axes, keepdims=True) / n  # the rounding of m
@@ -81,15 +80,15 @@ def _like(y, x):
 
 @fused(reference=batch_norm_reference, constant=(1, 2))
 def batch_norm(xp, x, gamma, beta, *, axes, eps):
-    """y, mean, var: x normalised by its own statistics over `axes`; the statistics (C,) carry no
-    gradient.
+    """y, mean, var: x normalised by its own statistics, which carry no gradient.
 
     y = gamma · (x - mean) / √(var + eps) + beta
     """
-    c, m, d, var, r = _normaliser(xp, _wide(x), axes, eps)
-    c *= _as(r * _flat_channels(gamma, r), c)
-    c += _as(_flat_channels(beta, r), c)
-    return (_like(c, x), (m + d).reshape(-1), _as(var.reshape(-1), c)), Hint(m, d, r)
+    c, var, hint = _normaliser(xp, _wide(x), axes, eps)
+    m, d, r = hint
+    c *= _as(r * _kept(gamma, r), c)
+    c += _as(_kept(beta, r), c)
+    return (_like(c, x), (m + d).reshape(-1), _as(var.reshape(-1), c)), hint
 
 
 @batch_norm.vjp
@@ -101,11 +100,11 @@ def _(g, x, gamma, axes, eps, hint):
 def batch_norm_grad(xp, x, gamma, dy, *, axes, eps, hint=None):
     """dx, dgamma, dbeta: the closed form of batch_norm's derivative, in two passes over x and dy.
 
-    dx = gamma/√(var + eps) · (dy - mean(dy) - x̂ mean(dy x̂)),    dgamma = Σ dy x̂,    dbeta = Σ dy
+    dx = gamma/√(var + eps) · (dy - mean(dy) - x̂ mean(dy x̂)),  dgamma = Σ dy x̂,  dbeta = Σ dy
     """
     wide, dy = _wide(x), _wide(dy)
-    m, d, r = hint if hint is not None else (_normaliser(xp, wide, axes, eps)[i] for i in (1, 2, 4))
-    n = max_1(count(x.shape, axes))
+    m, d, r = hint or _normaliser(xp, wide, axes, eps)[2]
+    n = count(x.shape, axes) or 1
     dx = wide - m  # = c + d; d is taken out of the sums, which is cheaper than out of every value
     dbeta = total(xp, dy, axes)
     dgamma = (total(xp, dy * dx, axes) - d * dbeta) * r
@@ -113,7 +112,7 @@ def batch_norm_grad(xp, x, gamma, dy, *, axes, eps, hint=None):
     dx *= _as(-slope, dx)
     dx += dy
     dx += _as(d * slope - dbeta / n, dx)
-    dx *= _as(r * _flat_channels(gamma, r), dx)
+    dx *= _as(r * _kept(gamma, r), dx)
     return _like(dx, x), _as(dgamma.reshape(-1), dx), _as(dbeta.reshape(-1), dx)
 
 
@@ -126,26 +125,25 @@ def batch_norm_eval(xp, x, mean, var, gamma, beta, *, axes, eps):
     kept = kept_shape(x.shape, axes)
     c = _wide(x) - mean.reshape(kept).astype(_wide(x).dtype)
     r = 1 / xp.sqrt(var.reshape(kept).astype(np.float64) + eps)
-    c *= _as(r * _flat_channels(gamma, r), c)
-    c += _as(_flat_channels(beta, r), c)
+    c *= _as(r * _kept(gamma, r), c)
+    c += _as(_kept(beta, r), c)
     return _like(c, x)
 
 
 def _normaliser(xp, x, axes, eps):
-    """c = x - mean (a fresh array), the mean as its two parts m + d, the biased variance, and r =
-    1/√(var + eps) in float64.
-    """
-    n = max_1(count(x.shape, axes))
+    """c = x - mean (fresh memory), the variance, and the hint: mean = m + d, r = 1/√(var + eps)."""
+    n = count(x.shape, axes) or 1
     m = _as(total(xp, x, axes) / n, x)
     c = x - m
     d = _as(total(xp, c, axes) / n, x)
     c -= d
     m, d = m + d, d - ((m + d) - m)  # m is now the nearest to the mean, so a constant's x - m is 0
     var = total(xp, c * c, axes) / n
-    return c, m, d, var, 1 / xp.sqrt(var + eps)
+    return c, var, Hint(m, d, 1 / xp.sqrt(var + eps))
 
 
-def _flat_channels(value, like):
+def _kept(value, like):
+    """A channel's values in the shape of statistics that kept the reduced axes."""
     return value if isinstance(value, int | float) else value.reshape(like.shape)
 
 

@@ -10,15 +10,16 @@ from .. import backend
 from ..op import op
 from ..tensor import Tensor
 from .elementwise import where
-from .shape import axes_of, view
+from .shape import axes_of, read_only
 
 
-def plain_key(key):
-    """An index as NumPy takes it: Tensors become their arrays, and arrays are copied, so that later
-    writes change nothing.
+def bare_key(key):
+    """An index as NumPy takes it, without Tensors.
+
+    Arrays in it are copied, so that later writes change nothing.
     """
     if isinstance(key, tuple):
-        return tuple([plain_key(k) for k in key])
+        return tuple([bare_key(k) for k in key])
     if isinstance(key, Tensor):
         return key.array.copy()
     if isinstance(key, list):
@@ -28,9 +29,7 @@ def plain_key(key):
 
 
 def is_basic(key):
-    """Whether an index is made of integers, slices, None and Ellipsis only: it reads nothing twice,
-    and is a view.
-    """
+    """Whether an index has no arrays: then it reads nothing twice, and gives a view."""
     parts = key if isinstance(key, tuple) else (key,)
     return all(
         k is None
@@ -47,7 +46,7 @@ def getitem(xp, x, *, key):
     d x[key] = dx[key]
     """
     y = x[key]
-    return view(y) if is_basic(key) else y
+    return read_only(y) if is_basic(key) else y
 
 
 @op(lambda g, key: getitem(g, key=key), method=False)

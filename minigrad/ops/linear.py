@@ -43,7 +43,7 @@ def matmul(xp, a, b):
             f"the last axis of the first has length {a.shape[-1]}, the "
             f"{'second last' if b.ndim > 1 else 'only'} axis of the second "
             f"{b.shape[-2 if b.ndim > 1 else 0]}: they must be equal (.T or .mT swaps the axes "
-            f"of a matrix)"
+            "of a matrix)"
         )
     return xp.matmul(a, b)
 

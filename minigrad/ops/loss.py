@@ -15,9 +15,7 @@ from .sums import total
 
 
 def cross_entropy_reference(x, labels, *, ignore_index, reduction):
-    """Composed: minus the log-probability of each row's label, times the row's weight; summed
-    unless reduction is "none".
-    """
+    """Composed: minus the log-probability of each row's label, reduced."""
     losses = -reshape(gather(log_softmax(x, 1), 1, _label_column(labels, ignore_index)), (-1,))
     counted = ne(labels, ignore_index)
     losses = where(counted, losses, 0)
@@ -34,9 +32,7 @@ def cross_entropy_grad_reference(x, dy, labels, *, ignore_index, reduction):
 
 
 def _row_weights(labels, ignore_index, reduction, dtype):
-    """What each row counts: 0 where it is ignored; for the mean, one over the number of rows that
-    are not.
-    """
+    """What each row counts: 0 if ignored, else 1, or its share of the mean."""
     counted = cast(ne(labels, ignore_index), dtype=dtype)
     return counted / sum(counted) if reduction == "mean" else counted
 
@@ -48,12 +44,12 @@ def _label_column(labels, ignore_index):
 # ---- the same by hand ----------------------------------------------------------------------------
 
 
-@fused(
-    lambda g, x, labels, ignore_index, reduction, hint: cross_entropy_grad(
-        x, g, labels, ignore_index=ignore_index, reduction=reduction, hint=hint),
-    None,
-    reference=cross_entropy_reference,
-)  # fmt: skip
+def _through_grad(g, x, labels, ignore_index, reduction, hint):
+    options = {"ignore_index": ignore_index, "reduction": reduction}
+    return cross_entropy_grad(x, g, labels, **options, hint=hint)
+
+
+@fused(_through_grad, None, reference=cross_entropy_reference)
 def cross_entropy(xp, x, labels, *, ignore_index, reduction):
     """-log softmax(x)[label] for logits x (N, C) and integer labels (N,).
 
@@ -79,10 +75,8 @@ def cross_entropy(xp, x, labels, *, ignore_index, reduction):
 @fused(reference=cross_entropy_grad_reference, untracked=("labels",))
 def cross_entropy_grad(xp, x, dy, labels, *, ignore_index, reduction, hint=None):
     """dx = (softmax(x) - onehot(labels)) · weight · dy."""
-    if hint is None:
-        hint = cross_entropy.forward(xp, x, labels, ignore_index=ignore_index, reduction=reduction)[
-            1
-        ]
+    options = {"ignore_index": ignore_index, "reduction": reduction}
+    hint = hint or cross_entropy.forward(xp, x, labels, **options)[1]
     probabilities, rows, column, weights = hint
     scale = (dy * weights).reshape(-1, 1)
     dx = probabilities * scale

@@ -10,7 +10,7 @@ from .. import backend, dtypes
 from ..op import cast, op
 from ..tensor import Tensor, handle
 from . import elementwise as e
-from .index import getitem, plain_key
+from .index import bare_key, getitem
 from .linear import matmul
 from .shape import permute, transpose
 
@@ -51,7 +51,7 @@ _OPERATORS: dict[str, Any] = {
     "__le__": _comparison(e.le),
     "__gt__": _comparison(e.gt),
     "__ge__": _comparison(e.ge),
-    "__getitem__": lambda self, key: getitem(self, key=plain_key(key)),
+    "__getitem__": lambda self, key: getitem(self, key=bare_key(key)),
 }
 
 

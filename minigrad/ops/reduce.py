@@ -8,7 +8,7 @@ from ..errors import ShapeError
 from ..op import cast, fused, op
 from .elementwise import exp, sqrt, where
 from .shape import axes_of, broadcast_to, reshape
-from .sums import count, kept_shape, max_1, total
+from .sums import count, kept_shape, total
 
 
 def _rounded(x, sums, shape):
@@ -38,7 +38,7 @@ def sum(xp, x, *, axis=None, keepdims=False):
 
 def _spread_mean(g, in_shapes, axis):
     shape = in_shapes[0]
-    return spread(g / max_1(count(shape, axes_of(axis, len(shape)))), in_shapes, axis)
+    return spread(g / (count(shape, axes_of(axis, len(shape))) or 1), in_shapes, axis)
 
 
 @op(_spread_mean, floating=True)
@@ -70,9 +70,7 @@ def sum_to(xp, x, *, shape):
 
 
 def var_reference(x, *, axis=None, correction=1, keepdims=False):
-    """Composed: deviations from the mean, squared, over n - correction; NaN where that is not
-    positive.
-    """
+    """Composed: squared deviations over n - correction; NaN unless that is positive."""
     axes = axes_of(axis, x.ndim)
     n = count(x.shape, axes) - correction
     c = x - mean(x, axes, keepdims=True)
@@ -87,7 +85,7 @@ def var(xp, x, *, axis=None, correction=1, keepdims=False):
     """
     axes = axes_of(axis, x.ndim)
     n = count(x.shape, axes)
-    c = x - (total(xp, x, axes) / max_1(n)).astype(x.dtype)
+    c = x - (total(xp, x, axes) / (n or 1)).astype(x.dtype)
     scale = 1 / (n - correction) if n > correction else math.nan
     return _rounded(x, total(xp, c * c, axes) * scale, _reduced(x.shape, axes, keepdims))
 
@@ -144,18 +142,14 @@ def amin(xp, x, *, axis=None, keepdims=False):
 
 @op(None)
 def argmax(xp, x, *, axis=None, keepdims=False):
-    """The first position of the largest value; over all elements (axis None), a position in the
-    flattened x.
-    """
+    """The first position of the largest value; in the flattened x if axis is None."""
     _not_empty(x, axes_of(axis, x.ndim), "argmax")
     return xp.argmax(x, axis=axis, keepdims=keepdims)
 
 
 @op(None)
 def argmin(xp, x, *, axis=None, keepdims=False):
-    """The first position of the smallest value; over all elements (axis None), a position in the
-    flattened x.
-    """
+    """The first position of the smallest value; in the flattened x if axis is None."""
     _not_empty(x, axes_of(axis, x.ndim), "argmin")
     return xp.argmin(x, axis=axis, keepdims=keepdims)
 
@@ -176,16 +170,14 @@ def any(xp, x, *, axis=None, keepdims=False):
 
 
 def shift(xp, x, axes):
-    """The largest value, for a shift that cancels; 0 where it is infinite, since ∞ - ∞ is no
-    number.
-    """
+    """The largest value, for a shift that cancels; 0 where it is infinite (∞ - ∞)."""
     peak = xp.max(x, axis=axes, keepdims=True)
     return xp.where(xp.isfinite(peak), peak, xp.zeros_like(peak))
 
 
 @op(lambda g, x, in_shapes, axis: spread(g, in_shapes, axis) * softmax(x, axis), floating=True)
 def logsumexp(xp, x, *, axis=None, keepdims=False):
-    """Log Σ eˣ over axis, without overflow.        d logsumexp x = Σ softmax(x) dx"""
+    """log Σ eˣ over axis, without overflow.        d logsumexp x = Σ softmax(x) dx"""
     axes = axes_of(axis, x.ndim)
     peak = shift(xp, x, axes)
     sums = total(xp, xp.exp(x - peak), axes).astype(x.dtype)

@@ -11,7 +11,7 @@ from ..errors import ShapeError
 from ..op import op
 
 
-def view(array):
+def read_only(array):
     """An array that shares memory: it must not be written through."""
     place = backend.find(array)
     return array if place is None else place.freeze(array)
@@ -36,13 +36,13 @@ def axes_of(axis, ndim):
 @op(lambda g, in_shapes: reshape(g, in_shapes[0]), star="shape")
 def reshape(xp, x, *, shape):
     """x in another shape; one length may be -1.        d reshape x = reshape dx"""
-    return view(x.reshape(shape))
+    return read_only(x.reshape(shape))
 
 
 @op(lambda g, axis0, axis1: transpose(g, axis0, axis1))
 def transpose(xp, x, *, axis0, axis1):
     """x with two axes swapped (`permute` orders them all).        d transpose x = transpose dx"""
-    return view(xp.swapaxes(x, axis0, axis1))
+    return read_only(xp.swapaxes(x, axis0, axis1))
 
 
 def _inverse(axes):
@@ -58,20 +58,20 @@ def permute(xp, x, *, axes):
             f"permute got {len(axes)} axes {axes} for {x.ndim}: name each once, as in "
             f"permute{tuple(range(x.ndim))[::-1]}"
         )
-    return view(xp.transpose(x, axes))
+    return read_only(xp.transpose(x, axes))
 
 
 @op(lambda g: g, star="shape")
 def broadcast_to(xp, x, *, shape):
     """x repeated to a shape, without copying.        d broadcast x = broadcast dx"""
-    return view(xp.broadcast_to(x, shape))
+    return read_only(xp.broadcast_to(x, shape))
 
 
 @op(lambda g: g, star="shape")
 def expand(xp, x, *, shape):
     """x repeated to a shape in which -1 keeps an axis' length.        d expand x = expand dx"""
     lead = len(shape) - x.ndim
-    return view(
+    return read_only(
         xp.broadcast_to(
             x, tuple(x.shape[i - lead] if n == -1 and i >= lead else n for i, n in enumerate(shape))
         )
@@ -82,14 +82,14 @@ def expand(xp, x, *, shape):
 def flatten(xp, x, *, start_dim=0, end_dim=-1):
     """Axes start_dim to end_dim (included) as one.        d flatten x = flatten dx"""
     if x.ndim == 0:
-        return view(x.reshape(1))
+        return read_only(x.reshape(1))
     (first,), (last,) = axes_of(start_dim, x.ndim), axes_of(end_dim, x.ndim)
     if first > last:
         raise ShapeError(
             f"flatten from axis {start_dim} to {end_dim} of shape {x.shape}: the first must not "
-            f"come after the last"
+            "come after the last"
         )
-    return view(
+    return read_only(
         x.reshape(*x.shape[:first], math.prod(x.shape[first : last + 1]), *x.shape[last + 1 :])
     )
 
@@ -101,10 +101,10 @@ def squeeze(xp, x, *, axis=None):
     d squeeze x = squeeze dx
     """
     named = axes_of(axis, x.ndim)
-    return view(x.reshape(tuple(n for i, n in enumerate(x.shape) if n != 1 or i not in named)))
+    return read_only(x.reshape(tuple(n for i, n in enumerate(x.shape) if n != 1 or i not in named)))
 
 
 @op(lambda g, in_shapes: reshape(g, in_shapes[0]))
 def unsqueeze(xp, x, *, axis):
     """x with a new axis of length 1.        d unsqueeze x = unsqueeze dx"""
-    return view(xp.expand_dims(x, axis))
+    return read_only(xp.expand_dims(x, axis))

@@ -25,11 +25,6 @@ def count(shape, axes):
     return math.prod(shape[a] for a in axes)
 
 
-def max_1(n):
-    """n, or 1 for an empty reduction, whose gradient is empty anyway."""
-    return n or 1
-
-
 def total(xp, x, axes):
     """Σ x over axes with keepdims: float64 for floating x (the caller rounds once).
 

@@ -12,8 +12,9 @@ from .optimizer import Optimizer
 
 
 class Adam(Optimizer):
-    """p ← p - lr · m̂ / (√v̂ + eps), with m and v the decaying averages of g and g², freed of their
-    bias towards zero.
+    """p ← p - lr · m̂ / (√v̂ + eps).
+
+    m and v are decaying averages of g and g², freed of their bias towards zero.
 
     weight_decay adds weight_decay·p to g (L2), as in PyTorch's Adam.
 

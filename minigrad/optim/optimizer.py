@@ -1,6 +1,4 @@
-"""What every optimiser shares: parameter groups, and steps that write in place and say so to the
-clock.
-"""
+"""What every optimiser shares: parameter groups, and steps in place."""
 
 from __future__ import annotations
 
@@ -34,13 +32,13 @@ class Optimizer:
         if isinstance(params, Tensor):
             raise TypeError(
                 f"{type(self).__name__} got one tensor: give a list, such as [w] or "
-                f"model.parameters()"
+                "model.parameters()"
             )
         given = list(params)
         if not given:
             raise ValueError(
                 f"{type(self).__name__} got no parameters: model.parameters() may have been used "
-                f"up, or the model has none"
+                "up, or the model has none"
             )
         for group in given if isinstance(given[0], dict) else [{"params": given}]:
             self.add_param_group(group)
@@ -64,12 +62,12 @@ class Optimizer:
             if not p.is_leaf:
                 raise GraphError(
                     f"{type(self).__name__} got the result of an op, of shape {p.shape}, as a "
-                    f"parameter: give leaves, as model.parameters() does"
+                    "parameter: give leaves, as model.parameters() does"
                 )
             if id(p) in known:
                 raise ValueError(
                     f"{type(self).__name__} got a parameter of shape {p.shape} twice: give each "
-                    f"once"
+                    "once"
                 )
             known.add(id(p))
         options = {**self.defaults, **group, "params": params}

@@ -10,8 +10,9 @@ from .optimizer import Optimizer
 
 
 class SGD(Optimizer):
-    """p ← p - lr·b, with b ← momentum·b + (1 - dampening)·(g + weight_decay·p); Nesterov's form
-    steps along g + momentum·b.
+    """p ← p - lr·b, with b ← momentum·b + (1 - dampening)·(g + weight_decay·p).
+
+    Nesterov's form steps along g + momentum·b.
 
     The first b is the first gradient itself, as in PyTorch.
 
