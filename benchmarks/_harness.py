@@ -25,6 +25,7 @@ except ImportError:
 
 SETTLE = 0.03  # seconds in which idle thread pools of the last candidate stop spinning
 BLOCK = 0.02  # seconds that one timing of a candidate should at least take
+MOST_ATTEMPTS = 3  # per round; when so many were disturbed, the last ones count all the same
 FOREIGN = 0.12  # share of a CPU that other processes may take in a round
 
 
@@ -39,21 +40,21 @@ class Timing:
 def compare(candidates: dict[str, Callable[[], object]], rounds: int = 7) -> dict[str, Timing]:
     """Time the candidates against each other."""
     repeats = {name: _repeats(run) for name, run in candidates.items()}
-    times: dict[str, list[float]] = {name: [] for name in candidates}
+    done: list[dict[str, float]] = []
     gc.collect()
     gc.disable()
     try:
-        for attempt in range(3 * rounds):
+        for attempt in range(MOST_ATTEMPTS * rounds):
             foreign = _ForeignLoad()
             row = {name: _once(run, repeats[name]) for name, run in candidates.items()}
-            if foreign.share() > FOREIGN and attempt < 2 * rounds:
+            if foreign.share() > FOREIGN and attempt < (MOST_ATTEMPTS - 1) * rounds:
                 continue
-            for name, seconds in row.items():
-                times[name].append(seconds)
-            if len(times[name]) == rounds:
+            done.append(row)
+            if len(done) == rounds:
                 break
     finally:
         gc.enable()
+    times = {name: [row[name] for row in done] for name in candidates}
     return {
         name: Timing(
             statistics.median(own),

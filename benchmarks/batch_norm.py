@@ -17,6 +17,7 @@ from _harness import Timing, compare, environment, keep_memory, torch
 
 import minigrad as mg
 import minigrad.nn.functional as F
+from minigrad.graph import owner
 
 SHAPES = [(256, 512), (4096, 1024), (128, 256, 8, 8), (64, 64, 32, 32), (32, 64, 68, 68)]
 EPS = 1e-5
@@ -112,13 +113,6 @@ def graph_size(y: mg.Tensor, inputs: list[mg.Tensor]) -> tuple[int, int]:
                 if isinstance(array, np.ndarray) and id(owner(array)) not in own:
                     memory[id(owner(array))] = owner(array).nbytes
     return len(nodes), sum(memory.values())
-
-
-def owner(array: np.ndarray) -> np.ndarray:
-    """The array whose memory a view shows."""
-    while isinstance(array.base, np.ndarray):
-        array = array.base
-    return array
 
 
 def forms(shape: tuple[int, ...]) -> dict[str, Form]:

@@ -28,13 +28,13 @@ def all(x: Any, axis: builtins.int | Sequence[int] | None = ..., keepdims: built
 
 def amax(x: Any, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
     """The largest value over axis.
-        
-        d amax x = dx where it is reached, shared evenly by ties"""
+
+    d amax x = dx where it is reached, shared evenly by ties"""
 
 def amin(x: Any, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
     """The smallest value over axis.
-        
-        d amin x = dx where it is reached, shared evenly by ties"""
+
+    d amin x = dx where it is reached, shared evenly by ties"""
 
 def any(x: Any, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
     """Whether one value is nonzero."""
@@ -74,8 +74,8 @@ def flatten(x: Any, start_dim: builtins.int = ..., end_dim: builtins.int = ...) 
 
 def gather(x: Any, axis: builtins.int | Sequence[int] | None = ..., index: Any = ..., *, dim: builtins.int | Sequence[int] | None = ...) -> Tensor:
     """y[i, j] = x[index[i, j], j] for axis 0, and so on; index has x's rank and may be shorter.
-        
-        d gather x = gather dx"""
+
+    d gather x = gather dx"""
 
 def ge(a: Any, b: Any) -> Tensor:
     """a >= b elementwise."""
@@ -118,8 +118,8 @@ def lt(a: Any, b: Any) -> Tensor:
 
 def matmul(a: Any, b: Any) -> Tensor:
     """a @ b with NumPy's rules: vectors, matrices, broadcast batches.
-        
-        d(a b) = da b + a db"""
+
+    d(a b) = da b + a db"""
 
 def maximum(a: Any, b: Any) -> Tensor:
     """The larger of a and b.        d max(a, b) = [a > b] da + [b > a] db, half each at a tie"""
@@ -171,8 +171,8 @@ def sqrt(x: Any) -> Tensor:
 
 def squeeze(x: Any, axis: builtins.int | Sequence[int] | None = ..., *, dim: builtins.int | Sequence[int] | None = ...) -> Tensor:
     """x without axes of length 1: all of them, or those named if they have it.
-        
-        d squeeze x = squeeze dx"""
+
+    d squeeze x = squeeze dx"""
 
 def std(x: Any, axis: builtins.int | Sequence[int] | None = ..., correction: builtins.float = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
     """√var(x).        d std = d var / (2 std)"""
@@ -194,12 +194,12 @@ def unsqueeze(x: Any, axis: builtins.int | Sequence[int] | None = ..., *, dim: b
 
 def var(x: Any, axis: builtins.int | Sequence[int] | None = ..., correction: builtins.float = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
     """Σ (x - mean)² / (n - correction); correction=0 divides by n.
-        
-        d var = 2 Σ (x - mean) dx / (n - correction)"""
+
+    d var = 2 Σ (x - mean) dx / (n - correction)"""
 
 def where(condition: Any, a: Any, b: Any) -> Tensor:
     """a where the condition holds, else b.        d where(c, a, b) = [c] da + [not c] db
-        
-        NumPy's trap: both branches are computed, so `where(x > 0, sqrt(x), 0)` has the gradient 0·∞ =
-        NaN at x = 0.
-        Choose the argument as well: `where(x > 0, sqrt(where(x > 0, x, 1)), 0)`."""
+
+    NumPy's trap: both branches are computed, so `where(x > 0, sqrt(x), 0)` has the gradient 0·∞ =
+    NaN at x = 0.
+    Choose the argument as well: `where(x > 0, sqrt(where(x > 0, x, 1)), 0)`."""

@@ -49,11 +49,11 @@ class Methods:
         """Whether all values are nonzero."""
     def amax(self, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
         """The largest value over axis.
-        
+
         d amax x = dx where it is reached, shared evenly by ties"""
     def amin(self, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
         """The smallest value over axis.
-        
+
         d amin x = dx where it is reached, shared evenly by ties"""
     def any(self, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
         """Whether one value is nonzero."""
@@ -87,7 +87,7 @@ class Methods:
     def float(self) -> Tensor: ...
     def gather(self, axis: builtins.int | Sequence[int] | None = ..., index: Any = ..., *, dim: builtins.int | Sequence[int] | None = ...) -> Tensor:
         """y[i, j] = x[index[i, j], j] for axis 0, and so on; index has x's rank and may be shorter.
-        
+
         d gather x = gather dx"""
     def ge(self, b: Any) -> Tensor:
         """a >= b elementwise."""
@@ -120,7 +120,7 @@ class Methods:
     def mT(self) -> Tensor: ...
     def matmul(self, b: Any) -> Tensor:
         """a @ b with NumPy's rules: vectors, matrices, broadcast batches.
-        
+
         d(a b) = da b + a db"""
     def maximum(self, b: Any) -> Tensor:
         """The larger of a and b.        d max(a, b) = [a > b] da + [b > a] db, half each at a tie"""
@@ -157,7 +157,7 @@ class Methods:
         """√x.        d√x = dx / (2√x)"""
     def squeeze(self, axis: builtins.int | Sequence[int] | None = ..., *, dim: builtins.int | Sequence[int] | None = ...) -> Tensor:
         """x without axes of length 1: all of them, or those named if they have it.
-        
+
         d squeeze x = squeeze dx"""
     def std(self, axis: builtins.int | Sequence[int] | None = ..., correction: builtins.float = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
         """√var(x).        d std = d var / (2 std)"""
@@ -175,11 +175,11 @@ class Methods:
         """x with a new axis of length 1.        d unsqueeze x = unsqueeze dx"""
     def var(self, axis: builtins.int | Sequence[int] | None = ..., correction: builtins.float = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
         """Σ (x - mean)² / (n - correction); correction=0 divides by n.
-        
+
         d var = 2 Σ (x - mean) dx / (n - correction)"""
     def where(self, a: Any, b: Any) -> Tensor:
         """a where the condition holds, else b.        d where(c, a, b) = [c] da + [not c] db
-        
+
         NumPy's trap: both branches are computed, so `where(x > 0, sqrt(x), 0)` has the gradient 0·∞ =
         NaN at x = 0.
         Choose the argument as well: `where(x > 0, sqrt(where(x > 0, x, 1)), 0)`."""

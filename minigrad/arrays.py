@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,3 +41,10 @@ def _first(data: Any) -> Any:
     while isinstance(data, Sequence) and not isinstance(data, str | bytes) and len(data):
         data = data[0]
     return data
+
+
+def sizes(size: tuple[Any, ...]) -> tuple[int, ...]:
+    """`*size` as given: `f(2, 3)`, `f((2, 3))` and `f([2, 3])` mean the same."""
+    if len(size) == 1 and isinstance(size[0], tuple | list):
+        size = tuple(size[0])
+    return tuple([operator.index(n) for n in size])

@@ -5,14 +5,13 @@ The generated `call` of an op handles the usual case inline and leaves the rest 
 
 from __future__ import annotations
 
-import operator
 from types import ModuleType
 from typing import Any, NoReturn
 
 import numpy as np
 
 from . import backend, dtypes
-from .backend import XP, Array
+from .backend import Array
 from .errors import DTypeError, ShapeError
 from .graph import Node, tick
 from .hint import Hint, Sealed
@@ -28,21 +27,21 @@ def operand(value: Any) -> Any:
     NumPy scalars and 0-d NumPy arrays become Python numbers: they must not widen float32 (NumPy
     alone would).
     """
-    if type(value) in XP:
-        if hasattr(value, "dtype"):
-            dtypes.checked(value.dtype)
-            if isinstance(value, np.ndarray) and value.ndim == 0:
-                return value.item()
-        return value
     if isinstance(value, np.generic):
         dtypes.checked(value.dtype)
         return value.item()
+    if isinstance(value, int | float):
+        return value
+    if backend.find(value) is not None:
+        dtypes.checked(value.dtype)
+        if isinstance(value, np.ndarray) and value.ndim == 0:
+            return value.item()
+        # the graph may keep it, and nobody would see the user write into it
+        return value.copy() if recording.get() else value
     if isinstance(value, Hint | Sealed):
         raise DTypeError(
             "a hint may not meet a tensor: its arrays have no history; pass it on to a fused op"
         )
-    if backend.find(value) is not None:
-        return value
     if isinstance(value, list | tuple | np.ndarray):
         return Tensor(value).array
     raise DTypeError(
@@ -90,13 +89,6 @@ def space_of(*values: Any) -> ModuleType:
     return next((b.xp for b in found if b is not None), np)
 
 
-def unpacked(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """`*shape` as given: `f(2, 3)`, `f((2, 3))` and `f([2, 3])` mean the same."""
-    if len(values) == 1 and isinstance(values[0], tuple | list):
-        values = tuple(values[0])
-    return tuple([v if v is None else operator.index(v) for v in values])
-
-
 def one_of(name: str, given: Any, default: Any, alias: str, other: Any) -> Any:
     """The value of an argument that has two names, of which one was used."""
     if given is not default and given != default:
@@ -110,36 +102,37 @@ def one_of(name: str, given: Any, default: Any, alias: str, other: Any) -> Any:
 def several(
     op: Any, outputs: tuple[Array, ...], saved: tuple[Any, ...], parents: tuple[Node | None, ...]
 ) -> tuple[Tensor, ...]:
-    """Tensors for the outputs of an op that has more than one.
-
-    With one differentiable output, that output's node is the op's.  With more, each is a small node
-    of its own whose `op` is its position; its one parent is the op's node.
-    """
-    arrays = [y if type(y) in XP else np.asarray(y) for y in outputs]
-    tracked = [i for i in range(len(arrays)) if i not in op.constant]
-    if not (tracked and recording.get() and any(p is not None for p in parents)):
+    """Tensors for the outputs of an op that has more than one."""
+    arrays = [backend.as_array(y) for y in outputs]
+    differentiable = [y for i, y in enumerate(arrays) if i not in op.constant]
+    needed = any(parent is not None for parent in parents)
+    if not (differentiable and needed and recording.get()):
         return tuple([handle(y) for y in arrays])
-    main = _node(op, parents, saved, arrays[tracked[0]])
-    nodes: dict[int, Node] = {tracked[0]: main}
-    if len(tracked) > 1:
-        main.shape, main.dtype = (
-            tuple(arrays[i].shape for i in tracked),
-            tuple(arrays[i].dtype for i in tracked),
-        )
-        nodes = {i: _node(position, (main,), (), arrays[i]) for position, i in enumerate(tracked)}
+    node = _node(op, parents, saved, differentiable[0])
+    if len(differentiable) > 1:
+        node.shape = tuple(y.shape for y in differentiable)
+        node.dtype = tuple(y.dtype for y in differentiable)
+    return outputs_of(node, tuple(arrays))
+
+
+def outputs_of(node: Node, arrays: tuple[Array, ...]) -> tuple[Tensor, ...]:
+    """An op's outputs as Tensors of its node.
+
+    With one differentiable output, that output's node is the op's.  With more, each has a small
+    node of its own whose `op` is its position; its one parent is the op's node.
+    """
+    places = [i for i in range(len(arrays)) if i not in node.op.constant]
+    nodes = {places[0]: node}
+    if len(places) > 1:
+        nodes = {i: _node(place, (node,), (), arrays[i]) for place, i in enumerate(places)}
     return tuple([handle(y, nodes.get(i)) for i, y in enumerate(arrays)])
 
 
 def _node(op: Any, parents: tuple[Node | None, ...], saved: tuple[Any, ...], y: Array) -> Node:
     node = Node()
-    node.id, node.op, node.parents, node.saved, node.shape, node.dtype = (
-        tick(),
-        op,
-        parents,
-        saved,
-        y.shape,
-        y.dtype,
-    )
+    node.id, node.op = tick(), op
+    node.parents, node.saved = parents, saved
+    node.shape, node.dtype = y.shape, y.dtype
     return node
 
 

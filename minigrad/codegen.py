@@ -91,7 +91,7 @@ def _normalise(op: Op) -> list[str]:
             f"    {name} = one_of({name!r}, {name}, {default!r}, {alias!r}, {alias})",
         ]
     if op.star:
-        lines.append(f"{op.star} = unpacked({op.star})")
+        lines.append(f"{op.star} = sizes({op.star})")
     if "hint" in op.statics:
         lines += ["if type(hint) is Sealed:", "    hint = hint.opened_by_forward"]
     if op.reference is not None:
@@ -146,7 +146,7 @@ def _unify(op: Op) -> list[str]:
         )
         lines += [
             f"if {unlike}:",
-            f"    if type({other}_) is not float or {first}_n is None:  # else a float beside floats",
+            f"    if type({other}_) is not float or {first}_n is None:  # else all is floating",
             f"        {arrays} = unify({arrays})",
         ]
     if op.floating:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from . import backend
+from .arrays import sizes
 from .dtypes import checked, default_dtype
 from .tensor import Tensor, handle
 
@@ -44,21 +45,21 @@ def zeros(
     *size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
     """Zeros: `zeros(2, 3)` or `zeros((2, 3))`."""
-    return full(_shape(size), 0, dtype or default_dtype(), device, requires_grad)
+    return full(sizes(size), 0, dtype or default_dtype(), device, requires_grad)
 
 
 def ones(
     *size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
     """Ones: `ones(2, 3)` or `ones((2, 3))`."""
-    return full(_shape(size), 1, dtype or default_dtype(), device, requires_grad)
+    return full(sizes(size), 1, dtype or default_dtype(), device, requires_grad)
 
 
 def empty(
     *size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
     """Memory that nobody has filled yet."""
-    array = backend.named(device or "cpu").xp.empty(_shape(size), checked(dtype or default_dtype()))
+    array = backend.named(device or "cpu").xp.empty(sizes(size), checked(dtype or default_dtype()))
     return handle(array).requires_grad_(requires_grad)
 
 
@@ -112,7 +113,3 @@ def linspace(
 ) -> Tensor:
     """`steps` numbers from start to end, both included."""
     return Tensor(np.linspace(start, end, steps), dtype or default_dtype(), device, requires_grad)
-
-
-def _shape(size: tuple[Any, ...]) -> tuple[int, ...]:
-    return tuple(size[0]) if len(size) == 1 and isinstance(size[0], tuple | list) else size

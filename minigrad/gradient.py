@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from . import backend, dtypes, graph
@@ -49,44 +49,55 @@ def grad(
                 f"grad() with respect to a tensor of shape {x.shape} that does not require grad: "
                 "set requires_grad=True before using it"
             )
-    wanted = {x.node for x in xs}
     gs = _sequence(grad_outputs) if grad_outputs is not None else [None] * len(ys)
-    found = _from_outputs(ys, gs, wanted, True, create_graph, retain_graph)
-    seen = {id(getattr(g, "array", g)) for g in gs}
-    results: list[Tensor | None] = []
-    for i, x in enumerate(xs):
-        g = found.get(x.node)
-        if g is None and not allow_unused:
-            raise GraphError(
-                f"the outputs do not depend on input {i} of shape {x.shape}: leave it out, or "
-                "pass allow_unused=True to get None"
-            )
-        results.append(None if g is None else _owned(g, seen))
+    with Switch(recording, create_graph):
+        seeds = _seeds(ys, gs, create_graph)
+        wanted = {x.node for x in xs}
+        path = leading_to(wanted, [node for node, _ in seeds])
+        retain = create_graph if retain_graph is None else retain_graph
+        found = sweep(seeds, wanted, path, create_graph, retain)
+        seen = {id(getattr(t, "array", t)) for t in (*gs, *xs)}
+        results: list[Tensor | None] = []
+        for i, x in enumerate(xs):
+            g = found.get(x.node)
+            if g is None and not allow_unused:
+                raise GraphError(
+                    f"the outputs do not depend on input {i} of shape {x.shape}: leave it out, or "
+                    "pass allow_unused=True to get None"
+                )
+            results.append(None if g is None else _owned(g, seen))
     return tuple(results)
 
 
 def backward(y: Tensor, gradient: Any, retain_graph: bool | None, create_graph: bool) -> None:
     """The gradient of every leaf, and of every result that asked for it, added to its `.grad`."""
-    found = _from_outputs([y], [gradient], graph.retained, False, create_graph, retain_graph)
-    seen = {id(getattr(gradient, "array", gradient))}
-    for node, g in found.items():
-        t = node.tensor() if isinstance(node, Leaf) else graph.retained[node]()
-        if t is None or t.node is not node:
-            continue
-        if t.grad is not None:
-            g = t.grad + g if create_graph else t.grad.array + g
-        t.grad = _owned(g, seen)
+    with Switch(recording, create_graph):
+        seeds = _seeds([y], [gradient], create_graph)
+        retain = create_graph if retain_graph is None else retain_graph
+        found = sweep(seeds, graph.retained, None, create_graph, retain)
+        seen = {id(getattr(gradient, "array", gradient))}
+        for node, g in found.items():
+            t = _receiver(node)
+            if t is None:
+                continue
+            seen.add(id(t.array))
+            if t.grad is not None:
+                g = t.grad + g if create_graph else t.grad.array + g
+            t.grad = _owned(g, seen)
 
 
-def _from_outputs(
-    ys: Sequence[Tensor],
-    gs: Sequence[Any],
-    wanted: Collection[Any],
-    pruned: bool,
-    create_graph: bool,
-    retain: bool | None,
-) -> dict[Node, Any]:
-    """{node: gradient} for the wanted nodes if `pruned`, else for them and all leaves."""
+def _receiver(node: Node) -> Tensor | None:
+    """The Tensor whose `.grad` a node's gradient is for, if it still is the one that was used."""
+    t: Tensor | None = node.tensor() if isinstance(node, Leaf) else graph.retained[node]()
+    if t is None or t.node is node:
+        return t
+    # requires_grad went off and on again: a new leaf of the same tensor
+    revived = isinstance(node, Leaf) and t.is_leaf and t.requires_grad
+    return t if revived and (t.shape, t.dtype) == (node.shape, node.dtype) else None
+
+
+def _seeds(ys: Sequence[Tensor], gs: Sequence[Any], create_graph: bool) -> list[tuple[Node, Any]]:
+    """The nodes of the outputs with their cotangents."""
     if len(ys) != len(gs):
         raise ShapeError(
             f"{len(gs)} grad_outputs for {len(ys)} outputs: give one for each (None for a single "
@@ -102,9 +113,7 @@ def _from_outputs(
     pairs = [(y.node, _seed(y, g, create_graph)) for y, g in zip(ys, gs, strict=True) if y.node]
     if not pairs:
         raise GraphError("nothing to differentiate: no output depends on one that requires grad")
-    only = leading_to(wanted, [node for node, _ in pairs]) if pruned else None
-    with Switch(recording, create_graph):
-        return sweep(pairs, wanted, only, create_graph, create_graph if retain is None else retain)
+    return pairs
 
 
 def _seed(y: Tensor, g: Any, create_graph: bool) -> Any:
@@ -118,7 +127,8 @@ def _seed(y: Tensor, g: Any, create_graph: bool) -> Any:
             )
         g = handle(place.xp.ones(y.shape, y.dtype))
     elif not isinstance(g, Tensor):
-        g = handle(g) if backend.find(g) is not None else Tensor(g, device=y.device)
+        device = None if backend.find(g) is not None else y.device
+        g = Tensor(g, device=device)  # a copy: the caller may go on to use the array
     if g.shape != y.shape:
         raise ShapeError(
             f"the gradient has shape {g.shape}, the output {y.shape}: they must be equal "
@@ -146,4 +156,6 @@ def _owned(g: Any, seen: set[int]) -> Tensor:
 
 
 def _sequence(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, list | tuple) else [value]
+    if value is None or isinstance(value, Tensor) or hasattr(value, "shape"):
+        return [value]
+    return list(value) if isinstance(value, Iterable) else [value]

@@ -8,6 +8,7 @@ the last handle goes.
 from __future__ import annotations
 
 import itertools
+import threading
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,13 +31,14 @@ class Node:
     it.
     """
 
-    __slots__ = ("__weakref__", "dtype", "id", "op", "parents", "saved", "shape")
+    __slots__ = ("__weakref__", "dtype", "hooks", "id", "op", "parents", "saved", "shape")
     id: int
     op: Any
     parents: tuple[Node | None, ...]
     saved: tuple[Any, ...] | None
     shape: Any
     dtype: Any
+    hooks: dict[int, Callable[[Any], Any]]
 
 
 class Leaf(Node):
@@ -60,15 +62,15 @@ class Leaf(Node):
 class _Write:
     time: int
     by: str
-    # a weak reference that removes this note when the memory goes, where the owner allows one
-    memory: Any
+    memory: Any  # keeps a weak reference alive, whose callback removes this note
 
 
 _writes: dict[int, _Write] = {}  # id of the memory's owner -> its newest write
+_writing = threading.Lock()  # or a slow thread could set last_write back
 last_write = 0  # the sweep compares this one integer with a node's id before it looks closer
 
 
-def _owner(array: Any) -> Any:
+def owner(array: Any) -> Any:
     """What owns an array's memory: views of one array have one owner."""
     while getattr(array, "base", None) is not None:
         array = array.base
@@ -78,56 +80,58 @@ def _owner(array: Any) -> Any:
 def wrote(array: Any, by: str) -> None:
     """Note a write into `array`'s memory; every in-place write of the library does."""
     global last_write
-    last_write = now = tick()
-    owner = _owner(array)
-    key = id(owner)
-    known = _writes.get(key)
-    if known is not None:
-        known.time, known.by = now, by
-        return
-    try:
-        memory = weakref.ref(owner, lambda _: _writes.pop(key, None))
-    except (
-        TypeError
-    ):  # such memory keeps its note; a younger array that reuses its id has younger nodes
-        memory = None
-    _writes[key] = _Write(now, by, memory)
+    memory_owner = owner(array)
+    key = id(memory_owner)
+    with _writing:
+        last_write = now = tick()
+        known = _writes.get(key)
+        if known is not None:
+            known.time, known.by = now, by
+            return
+        try:
+            memory = weakref.ref(memory_owner, lambda _: _writes.pop(key, None))
+        except TypeError:  # then the note stays; an array that reuses the id has younger nodes
+            memory = None
+        _writes[key] = _Write(now, by, memory)
 
 
 def check_unwritten(node: Node) -> None:
     """Raise if a value that `node` saved was written to after it was saved."""
     for name, value in zip(node.op.kept, node.saved or (), strict=True):
         for array in value if isinstance(value, tuple) else (value,):
-            write = _writes.get(id(_owner(array))) if backend.find(array) is not None else None
+            write = _writes.get(id(owner(array))) if backend.find(array) is not None else None
             if write is not None and write.time > node.id:
                 raise GraphError(
-                    f"{node.op.name}: its saved {name!r}, shape {array.shape}, was overwritten "
-                    f"by {write.by} between forward "
-                    "and backward, so its gradient would be wrong; call backward() before that, "
-                    f"or give {node.op.name} "
-                    "a copy: .clone()"
+                    f"{node.op.name}: its saved {name!r}, shape {array.shape}, was overwritten by "
+                    f"{write.by} between forward and backward, so its gradient would be wrong; "
+                    f"call backward() before that, or give {node.op.name} a copy: .clone()"
                 )
 
 
-# ---- gradient hooks and kept gradients: rare, so they live beside the nodes and not in them ------
+# ---- gradient hooks and kept gradients -----------------------------------------------------------
 
-hooks: weakref.WeakKeyDictionary[Node, dict[int, Callable[[Any], Any]]] = (
-    weakref.WeakKeyDictionary()
-)
+hooks_in_use = False  # whether a hook was ever registered: until then the sweep need not look
 retained: weakref.WeakKeyDictionary[Node, Callable[[], Any]] = weakref.WeakKeyDictionary()
+
+Hook = Callable[[Any], Any]
+
+
+def hooks_of(node: Node) -> dict[int, Hook]:
+    """A node's hooks, in the order of their registration."""
+    return getattr(node, "hooks", {})  # a slot that stays unset on nodes without any
 
 
 class HookHandle:
     """What `register_hook` returns: `.remove()` takes the hook back."""
 
-    def __init__(self, node: Node, hook: Callable[[Any], Any]) -> None:
+    def __init__(self, node: Node, hook: Hook) -> None:
+        global hooks_in_use
+        hooks_in_use = True
         self._node, self._key = weakref.ref(node), tick()
-        hooks.setdefault(node, {})[self._key] = hook
+        node.hooks = {**hooks_of(node), self._key: hook}
 
     def remove(self) -> None:
         """Take the hook back; once is enough, more is harmless."""
         node = self._node()
-        if node is not None and node in hooks:
-            hooks[node].pop(self._key, None)
-            if not hooks[node]:
-                del hooks[node]
+        if node is not None:
+            node.hooks = {key: hook for key, hook in hooks_of(node).items() if key != self._key}

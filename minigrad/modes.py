@@ -30,12 +30,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Switch:
     """Sets a ContextVar to a value and back, nested, re-entered, through any exception.
 
-    It is set back by value, not by token: a token is void in another context, and generators
-        move between contexts.
+    It is set back by value, not by token: a token is void in another context, and generators move
+    between contexts.
     """
 
-    def __init__(self, variable: ContextVar[bool], value: bool) -> None:
-        self._variable, self._value = variable, bool(value)
+    def __init__(self, variable: ContextVar[bool], value: bool, name: str = "a switch") -> None:
+        self._variable, self._value, self._name = variable, bool(value), name
 
     def __enter__(self) -> None:
         # one instance may be entered by several threads and tasks, and more than once by each
@@ -54,9 +54,8 @@ class Switch:
         """Decorate a function, a generator function or an `async def` function."""
         if inspect.isclass(function) or inspect.isasyncgenfunction(function):
             raise TypeError(
-                f"{type(self).__name__} decorates functions, generators and coroutines, not "
-                f"{function!r}: "
-                f"use `with mg.{type(self).__name__}():` inside its methods"
+                f"{self._name} decorates functions, generators and coroutines, not {function!r}: "
+                f"write `with {self._name}:` inside its methods"
             )
         if inspect.isgeneratorfunction(function):
             wrapper = self._around_generator(function)
@@ -67,7 +66,7 @@ class Switch:
         return functools.wraps(function)(wrapper)  # type: ignore[return-value]
 
     def _fresh(self) -> Switch:
-        return Switch(self._variable, self._value)
+        return Switch(self._variable, self._value, self._name)
 
     def _around_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def inside(*args: Any, **kwargs: Any) -> Any:
@@ -108,43 +107,45 @@ class Switch:
         return inside
 
 
-class _RecordingSwitch(Switch):
-    _value_set: bool
-
-    def __init__(self) -> None:
-        super().__init__(recording, self._value_set)
-
-    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
-        """`@mg.no_grad` without parentheses decorates too."""
-        self = super().__new__(cls)
-        if function is None:
-            return self
-        self.__init__()  # type: ignore[misc]
-        return self(function)
-
-
-class no_grad(_RecordingSwitch):
+def no_grad(function: F | None = None) -> Any:
     """Inside, nothing is recorded: results require no grad and keep nothing alive.
 
-    A context manager and a decorator.  In training mode BatchNorm's running statistics still move
-    (`model.eval()` or `nn.frozen_stats(model)` stops them).  A `with` written inside a generator's
-    body holds in its caller too while the generator is suspended; the decorator does not.
+    A context manager, and a decorator with or without parentheses.  In training mode BatchNorm's
+    running statistics still move (`model.eval()` or `nn.frozen_stats(model)` stops them).  A
+    `with` written inside a generator's body holds in its caller too while the generator is
+    suspended; the decorator does not.
     """
+    return _switch(recording, False, "mg.no_grad()", function)
 
-    _value_set = False
+
+def enable_grad(function: F | None = None) -> Any:
+    """Inside, recording is on, also within `no_grad`; used as `no_grad` is."""
+    return _switch(recording, True, "mg.enable_grad()", function)
 
 
-class enable_grad(_RecordingSwitch):
-    """Inside, recording is on, also within `no_grad`.  A context manager and a decorator."""
+def unfused(function: F | None = None) -> Any:
+    """Inside, every fused op runs its reference: the composed form of everything, to compare."""
+    return _switch(composed, True, "mg.unfused()", function)
 
-    _value_set = True
+
+def kernels(on: bool = True) -> Switch:
+    """`mg.kernels(False)`: inside, every op runs its own forward instead of a kernel.
+
+    The environment variable `MINIGRAD_KERNELS=off` sets the default.
+    """
+    return Switch(kernels_on, on, f"mg.kernels({on})")
+
+
+def _switch(variable: ContextVar[bool], value: bool, name: str, function: F | None) -> Any:
+    switch = Switch(variable, value, name)
+    return switch if function is None else switch(function)
 
 
 class set_grad_enabled(Switch):
     """Recording on or off by a value: at once, or as a context manager or decorator only inside."""
 
     def __init__(self, mode: bool) -> None:
-        super().__init__(recording, mode)
+        super().__init__(recording, mode, f"mg.set_grad_enabled({mode})")
         self._before: bool | None = recording.get()
         recording.set(self._value)
 
@@ -167,20 +168,3 @@ class set_grad_enabled(Switch):
 def is_grad_enabled() -> bool:
     """Whether operations are recorded now, in this thread."""
     return recording.get()
-
-
-class unfused(Switch):
-    """Inside, every fused op runs its reference: the composed form of everything, to compare."""
-
-    def __init__(self) -> None:
-        super().__init__(composed, True)
-
-
-class kernels(Switch):
-    """`mg.kernels(False)`: inside, every op runs its own forward instead of a kernel.
-
-    The environment variable `MINIGRAD_KERNELS=off` sets the default.
-    """
-
-    def __init__(self, on: bool = True) -> None:
-        super().__init__(kernels_on, on)

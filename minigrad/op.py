@@ -1,15 +1,16 @@
-"""What a differentiable operation is: `@op` for primitives, `@fused` for the rest.
+r'''What a differentiable operation is: `@op` for primitives, `@fused` for the rest.
 
     @op(lambda g, y: g * (1 - y * y))
     def tanh(xp, x):
-        \"\"\"Hyperbolic tangent.        d tanh x = (1 - tanh² x) dx\"\"\"
+        """Hyperbolic tangent.        d tanh x = (1 - tanh² x) dx"""
         return xp.tanh(x)
 
 A rule's parameter names say what it needs, and nothing else is kept: `g` (the cotangent of the
 output), `y` (the output), an input or a static argument by its name, `in_shapes`, `hint`, and in a
 joint rule `needs`.  Rules are written with operators and ops: at first order they see bare arrays,
-while derivatives are recorded they see Tensors, so one rule serves every order.
-"""
+while derivatives are recorded they see Tensors, so one rule serves every order.  A rule must not
+write into what it is given.
+'''
 
 from __future__ import annotations
 
@@ -20,6 +21,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import backend, codegen
+from .arrays import sizes
 from .calling import (
     floats,
     one_of,
@@ -29,7 +31,6 @@ from .calling import (
     shape_of,
     space_of,
     unify,
-    unpacked,
     without_constants,
     without_hint,
 )
@@ -280,10 +281,10 @@ def _names() -> dict[str, Any]:
             reraise,
             several,
             shape_of,
+            sizes,
             space_of,
             without_hint,
             unify,
-            unpacked,
         ),
     )
     return {each.__name__: each for each in helpers} | {

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .arrays import sizes
 from .dtypes import default_dtype
 from .tensor import Tensor
 
@@ -45,16 +46,12 @@ def draw(
     return np.asarray(values)
 
 
-def _shape(sizes: tuple[Any, ...]) -> tuple[int, ...]:
-    return tuple(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], tuple | list) else sizes
-
-
 def rand(
     *size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
     """Uniform draws from [0, 1)."""
     kind = dtype or default_dtype()
-    return Tensor(draw("uniform", _shape(size), 0, 1, dtype=kind), kind, device, requires_grad)
+    return Tensor(draw("uniform", sizes(size), 0, 1, dtype=kind), kind, device, requires_grad)
 
 
 def randn(
@@ -62,7 +59,7 @@ def randn(
 ) -> Tensor:
     """Draws from the standard normal distribution."""
     kind = dtype or default_dtype()
-    return Tensor(draw("normal", _shape(size), 0, 1, dtype=kind), kind, device, requires_grad)
+    return Tensor(draw("normal", sizes(size), 0, 1, dtype=kind), kind, device, requires_grad)
 
 
 def randint(

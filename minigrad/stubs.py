@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ STATIC_TYPES = {
 
 def function_stub(op: Op) -> str:
     """An op as a function of `mg`."""
-    return f"def {op.name}({_parameters(op, method=False)}) -> Tensor:\n    {_quoted(op.doc)}\n"
+    return f"def {op.name}({_parameters(op, method=False)}) -> Tensor:\n{_quoted(op.doc, 4)}\n"
 
 
 def method_stub(name: str, value: Any) -> str:
@@ -49,7 +50,7 @@ def method_stub(name: str, value: Any) -> str:
     op = getattr(value, "op", None)
     if isinstance(op, Op) and op.name == name:
         parameters = _parameters(op, method=True)
-        return f"    def {name}({parameters}) -> Tensor:\n        {_quoted(op.doc)}\n"
+        return f"    def {name}({parameters}) -> Tensor:\n{_quoted(op.doc, 8)}\n"
     ignore = "  # type: ignore[override]" if name in ("__eq__", "__ne__") else ""
     return f"    def {name}({_plain_parameters(value)}) -> {_result(value)}: ...{ignore}\n"
 
@@ -133,8 +134,9 @@ def _module(value: Any) -> str | None:
     return getattr(value.fget if isinstance(value, property) else value, "__module__", None)
 
 
-def _quoted(doc: str) -> str:
-    return '"""' + doc.replace("\\", "\\\\").replace("\n", "\n        ") + '"""'
+def _quoted(doc: str, depth: int) -> str:
+    text = doc.replace("\\", "\\\\")
+    return textwrap.indent(f'"""{text}"""', " " * depth)
 
 
 STUBS = {"_methods.pyi": methods_text, "__init__.pyi": init_text}

@@ -7,10 +7,11 @@ from heapq import heappop, heappush
 from typing import Any
 
 from . import backend, graph
+from .calling import outputs_of
 from .errors import GraphError, ShapeError
 from .graph import Node
 from .hint import Hint, Sealed
-from .op import cast
+from .op import cast, clone
 from .ops.reduce import sum_to
 from .tensor import Tensor, handle
 
@@ -18,9 +19,9 @@ from .tensor import Tensor, handle
 def sweep(
     seeds: Sequence[tuple[Any, Any]],
     wanted: Container[Any],
-    only: set[Node] | None,
+    path: set[Node] | None,
     create_graph: bool,
-    retain: bool,
+    retain_graph: bool,
 ) -> dict[Node, Any]:
     """Gradients, as bare arrays, or as Tensors while derivatives are recorded.
 
@@ -29,19 +30,19 @@ def sweep(
     Args:
         seeds: nodes of outputs with their cotangents.
         wanted: nodes whose gradient is asked for.
-        only: the nodes to visit, whose leaves are reported if wanted; None visits and reports all.
+        path: the nodes to visit, whose leaves are reported if wanted; None visits and reports all.
         create_graph: hand Tensors to the rules.
-        retain: keep what the nodes saved.
+        retain_graph: keep what the nodes saved.
     """
     flow = _Flow(create_graph)
     found: dict[Node, Any] = {}
     for node, g in seeds:
-        if only is None or node in only:
+        if path is None or node in path:
             flow.add((node,), (g,), node.op)
     while flow.heap:
         node = heappop(flow.heap)[1]
         g = flow.got.pop(node)
-        if graph.hooks and type(g) is not list:
+        if graph.hooks_in_use and type(g) is not list:
             g = _hooked(node, g, create_graph)
         if node in wanted:
             found[node] = g
@@ -49,18 +50,18 @@ def sweep(
             flow.collect(node, g)
             continue
         parents = node.parents
-        if only is not None:
-            parents = tuple([p if p in only else None for p in parents])
+        if path is not None:
+            parents = tuple([p if p in path else None for p in parents])
             if not any(parents):
                 continue  # this is where the caller wanted to stop: what lies behind stays whole
         gs = _pull(node, g, parents, create_graph)
-        if not retain:
+        if not retain_graph:
             node.saved, node.parents = None, ()  # memory goes as the sweep passes
         flow.add(parents, gs, node.op)
-        del node, g, gs
+        del node, g, gs  # else these names keep memory alive while the next rule runs
     for leaf, g in flow.got.items():
-        if only is None or leaf in wanted:
-            found[leaf] = _hooked(leaf, g, create_graph) if graph.hooks else g
+        if path is None or leaf in wanted:
+            found[leaf] = _hooked(leaf, g, create_graph) if graph.hooks_in_use else g
     return found
 
 
@@ -99,7 +100,8 @@ class _Flow:
         if main not in self.got:
             self.got[main] = [None] * len(main.shape)
             heappush(self.heap, (-main.id, main))
-        self.got[main][node.op] = g
+        before = self.got[main][node.op]  # of a handle that a rule made of the same output
+        self.got[main][node.op] = g if before is None else before + g
 
 
 def check_whole(node: Node) -> None:
@@ -107,7 +109,7 @@ def check_whole(node: Node) -> None:
     if node.saved is None:
         raise GraphError(
             f"{node.op.name}: this graph was swept already, which freed what it saved: pass "
-            "retain_graph=True the first time"
+            "retain_graph=True the first time, or .detach() what is not to be differentiated again"
         )
 
 
@@ -120,7 +122,7 @@ def _pull(node: Node, g: Any, parents: Sequence[Any], create_graph: bool) -> Any
     if type(g) is list:
         g = _filled(g, node)
     try:
-        gs = op.pull(g, _tracked(node) if create_graph else saved, parents)
+        gs = op.pull(g, _recorded(node) if create_graph else saved, parents)
         if len(gs) != len(parents):
             raise GraphError(
                 f"the rule of {op.name} gave {len(gs)} gradients for {len(parents)} inputs: give "
@@ -132,15 +134,16 @@ def _pull(node: Node, g: Any, parents: Sequence[Any], create_graph: bool) -> Any
     return gs
 
 
-def _tracked(node: Node) -> tuple[Any, ...]:
+def _recorded(node: Node) -> tuple[Any, ...]:
     """What a node saved, as Tensors with their history: rules on them are recorded."""
-    known = dict(zip(node.op.inputs, node.parents, strict=True))
+    parents = dict(zip(node.op.inputs, node.parents, strict=True))
     values: list[Any] = []
     for name, value in zip(node.op.kept, node.saved or (), strict=True):
-        if name == "y" and not isinstance(value, tuple):
-            value = handle(value, node)
-        elif name in known and backend.find(value) is not None:
-            value = handle(value, known[name])
+        if name == "y":
+            several = isinstance(value, tuple)
+            value = outputs_of(node, value) if several else handle(value, node)
+        elif name in parents and backend.find(value) is not None:
+            value = handle(value, parents[name])
         elif type(value) is Hint:
             value = Sealed(value)
         values.append(value)
@@ -161,22 +164,19 @@ def _fitted(g: Any, node: Node, op: Any) -> Any:
 
 
 def _hooked(node: Node, g: Any, create_graph: bool) -> Any:
-    """The gradient after the hooks of its tensor, in memory that no hook has seen."""
-    hooks = list(graph.hooks.get(node, {}).values())
-    if not hooks:
-        return g
-    t = g if isinstance(g, Tensor) else handle(backend.as_array(g))
-    for hook in hooks:
+    """The gradient after the hooks of its tensor: each may keep or change what it is given."""
+    for hook in list(graph.hooks_of(node).values()):
+        t = clone(g) if create_graph else handle(backend.as_array(g).copy())
         changed = hook(t)
         if changed is None:
             continue
-        if changed.shape != t.shape or changed.dtype != t.dtype:
+        if changed.shape != node.shape or changed.dtype != node.dtype:
             raise ShapeError(
-                f"a hook returned {changed.dtype} {changed.shape} for a gradient of "
-                f"{t.dtype} {t.shape}: return the same dtype and shape, or None"
+                f"a hook returned {changed.dtype} {changed.shape} for a gradient of {node.dtype} "
+                f"{node.shape}: return the same dtype and shape, or None"
             )
-        t = changed
-    return t if create_graph else t.array.copy()
+        g = clone(changed) if create_graph else changed.array.copy()
+    return g
 
 
 def _filled(gs: list[Any], node: Node) -> tuple[Any, ...]:

@@ -60,22 +60,22 @@ class Tensor(Protocols, Methods):
     @property
     def shape(self) -> tuple[int, ...]:
         """The lengths of its axes."""
-        return self.array.shape  # type: ignore[no-any-return]
+        return self.array.shape
 
     @property
     def ndim(self) -> int:
         """The number of axes."""
-        return self.array.ndim  # type: ignore[no-any-return]
+        return self.array.ndim
 
     @property
     def size(self) -> int:
         """The number of elements, as in NumPy."""
-        return self.array.size  # type: ignore[no-any-return]
+        return self.array.size
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The element type: one of NumPy's dtypes."""
-        return self.array.dtype  # type: ignore[no-any-return]
+        return self.array.dtype
 
     @property
     def device(self) -> str:
@@ -107,6 +107,8 @@ class Tensor(Protocols, Methods):
                 ".float() or .double()"
             )
         elif self.node is None:
+            if not backend.of(self.array).writeable(self.array):
+                self.array = self.array.copy()  # a leaf is stepped in place: it owns its memory
             self.node = Leaf(self)
 
     def requires_grad_(self: Self, requires_grad: bool = True) -> Self:
@@ -165,7 +167,7 @@ class Tensor(Protocols, Methods):
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """A read-only host array (shared memory on the CPU): it cannot corrupt the graph."""
-        return backend.of(self.array).to_numpy(self.array)  # type: ignore[no-any-return]
+        return backend.of(self.array).to_numpy(self.array)
 
     def tolist(self) -> Any:
         """The values as nested lists of Python numbers."""
@@ -231,7 +233,7 @@ class Tensor(Protocols, Methods):
         memo[id(self)] = new = _rebuild(type(self), self.array.copy(), self.requires_grad, None)
         if self.is_leaf and self.grad is not None:
             new.grad = handle(self.grad.array.copy())
-        return new  # type: ignore[no-any-return]
+        return new
 
     def __copy__(self: Self) -> Self:
         return self.__deepcopy__({})

@@ -57,9 +57,8 @@ class Backend(Protocol):
 XP: dict[type, ModuleType | None] = {float: None, int: None, bool: None}
 _by_type: dict[type, Backend] = {}
 _by_name: dict[str, Backend] = {}
-_LAZY = {
-    "cuda": "minigrad.backend.cupy"
-}  # imported when first asked for: `import minigrad` never touches a GPU
+# imported when first asked for: `import minigrad` never touches a GPU
+_LAZY = {"cuda": "minigrad.backend.cupy"}
 _ROOTS = {"cupy": "cuda"}  # the package that an array's type comes from -> its backend
 
 
@@ -78,13 +77,9 @@ def named(device: str) -> Backend:
     """
     kind = str(device).partition(":")[0]
     if kind not in _by_name and kind in _LAZY:
-        try:
-            importlib.import_module(_LAZY[kind])
-        except ImportError as error:
-            raise DeviceError(
-                f"device {device!r} is not available in this installation ({error}); use "
-                "device='cpu'"
-            ) from error
+        if importlib.util.find_spec(_LAZY[kind]) is None:
+            raise DeviceError(f"this version has no backend for {device!r} yet: use device='cpu'")
+        importlib.import_module(_LAZY[kind])
     if kind not in _by_name:
         raise DeviceError(
             f"there is no device {device!r}; known are {', '.join(map(repr, sorted(_by_name)))}"

@@ -44,8 +44,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             f"axis must have length {weight.shape[-1]} (nn.Flatten() joins axes)"
         )
     if bias is None:
-        return _linear.matmul(x, _linear.mT(weight))  # type: ignore[no-any-return]
-    return _linear.linear(x, weight, bias)  # type: ignore[no-any-return]
+        return _linear.matmul(x, _linear.mT(weight))
+    return _linear.linear(x, weight, bias)
 
 
 def conv2d(
@@ -130,14 +130,12 @@ def max_pool2d(x: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0
             default; padding, of -∞, at most half of it.
     """
     window = _window("max_pool2d", x, kernel_size, stride, padding)
-    y: Tensor = _pool.pick(x, _pool.max_pool2d_winner(x, window), window)
-    return y
+    return _pool.pick(x, _pool.max_pool2d_winner(x, window), window)
 
 
 def avg_pool2d(x: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0) -> Tensor:
     """The mean of each window, padding counted as zeros; arguments as for `max_pool2d`."""
-    y: Tensor = _pool.avg_pool2d(x, _window("avg_pool2d", x, kernel_size, stride, padding))
-    return y
+    return _pool.avg_pool2d(x, _window("avg_pool2d", x, kernel_size, stride, padding))
 
 
 def _window(name: str, x: Tensor, kernel_size: Any, stride: Any, padding: Any) -> _pool.Window:

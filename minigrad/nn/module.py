@@ -68,11 +68,7 @@ class Module:
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """Itself and all modules below, each once, with dotted names."""
-        seen: set[int] = set()
-        for name, module in _tree(self, prefix):
-            if id(module) not in seen:
-                seen.add(id(module))
-                yield name, module
+        return _once(_tree(self, prefix))
 
     def modules(self) -> Iterator[Module]:
         """Itself and all modules below, each once."""
@@ -197,18 +193,15 @@ class Module:
         """
         own = dict(_state(self))
         values = {name: _host(state[name]) for name in own if name in state}
-        counters = [
-            name for name in own if name not in state and name.endswith("num_batches_tracked")
-        ]
+        counters = [n for n in own if n not in state and n.endswith("num_batches_tracked")]
         problems = [
-            f"{name}: shape {values[name].shape} given, {own[name].shape} wanted"
-            for name in values
-            if values[name].shape != own[name].shape
+            f"{name}: shape {value.shape} given, {own[name].shape} wanted"
+            for name, value in values.items()
+            if value.shape != own[name].shape
         ]
         if strict:
-            problems += [
-                f"{name}: missing" for name in own if name not in state and name not in counters
-            ]
+            missing = own.keys() - state.keys() - set(counters)
+            problems += [f"{name}: missing" for name in own if name in missing]
             problems += [f"{name}: unexpected" for name in state if name not in own]
         if problems:
             raise RuntimeError(
@@ -216,14 +209,9 @@ class Module:
                 + "\nGive the same architecture's state, or strict=False for what fits by name."
             )
         if counters:
-            warnings.warn(f"the state has no {', '.join(counters)}: kept as they are", stacklevel=2)
-        with no_grad():
-            for name, value in values.items():
-                target = own[name]
-                fresh = backend.of(target.array).asarray(
-                    value, target.dtype, target.device, copy=True
-                )
-                target.copy_(fresh) if isinstance(target, Parameter) else target.rebind(fresh)
+            warnings.warn(f"the state has no {', '.join(counters)}: kept as is", stacklevel=2)
+        for name, value in values.items():
+            _load(own[name], value)
 
     # ---- repr
 
@@ -279,3 +267,13 @@ def _once(pairs: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
 
 def _host(value: Any) -> np.ndarray[Any, Any]:
     return value.numpy() if isinstance(value, Tensor) else np.asarray(value)
+
+
+def _load(target: Tensor, value: np.ndarray[Any, Any]) -> None:
+    place = backend.of(target.array)
+    fresh = place.asarray(value, target.dtype, target.device, copy=True)
+    if isinstance(target, Parameter):
+        with no_grad():
+            target.copy_(fresh)  # written, so that a sweep which needs the old value notices
+    else:
+        target.rebind(fresh)  # statistics are rebound

@@ -13,7 +13,7 @@ from typing import Any
 
 from .. import backend, graph, random
 from ..calling import unify
-from ..errors import GraphError, ShapeError
+from ..errors import DTypeError, GraphError, ShapeError
 from ..modes import recording
 from ..tensor import Tensor
 from . import elementwise as e
@@ -34,9 +34,14 @@ def _become(t: Tensor, new: Tensor, what: str) -> Tensor:
         raise ShapeError(
             f"{what} would change the shape {t.shape} to {new.shape}: write t = t ... instead"
         )
+    if new.dtype.kind == "f" and t.dtype.kind != "f":
+        raise DTypeError(f"{what} would cut {new.dtype} to {t.dtype}: write t = t.float() first")
     if new.dtype != t.dtype:
         new = new.to(t.dtype)
+    kept = None if t.node is None else graph.retained.pop(t.node, None)
     t.array, t.node = new.array, new.node
+    if kept:
+        t.retain_grad()
     return t
 
 
@@ -59,7 +64,11 @@ def _augmented(op: Any, ufunc: str, sign: str) -> Callable[[Tensor, Any], Tensor
             return _become(self, op(self, other), what)
         if place.writeable(self.array):
             value = _value(self, other)
-            getattr(place.xp, ufunc)(self.array, value, out=self.array, casting="same_kind")
+            try:
+                getattr(place.xp, ufunc)(self.array, value, out=self.array, casting="same_kind")
+            except (TypeError, ValueError) as error:
+                kind = DTypeError if isinstance(error, TypeError) else ShapeError
+                raise kind(f"{what} in place, t {self.dtype} {self.shape}: {error}") from error
             graph.wrote(self.array, what)
         else:  # a view: a new value, so that `w[0] -= 0.1`, which assigns it to w[0], works
             _rebind(self, op(self, other), what)
@@ -77,6 +86,8 @@ def _rebind(t: Tensor, new: Tensor, what: str) -> None:
 def _setitem(self: Tensor, key: Any, v: Any) -> None:
     """x[key] = v: functional while recording, in place under `no_grad`."""
     what = "t[...] = v"
+    if self.dtype.kind != "f" and getattr(v, "requires_grad", False):
+        raise DTypeError(f"{what}: v requires grad, which a tensor of {self.dtype} cannot carry")
     if recording.get():
         _refuse_leaf(self, what)
         _become(self, setitem(self, v, key=bare_key(key)), what)

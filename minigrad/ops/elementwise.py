@@ -5,6 +5,7 @@ g is the cotangent of the output, y the output; the sweep undoes broadcasting.
 
 from __future__ import annotations
 
+from ..errors import DTypeError
 from ..op import op
 
 # ---- arithmetic
@@ -147,6 +148,8 @@ def minimum(xp, a, b):
 
 
 def _number(bound):
+    if getattr(bound, "requires_grad", False) or getattr(bound, "ndim", 0) > 0:
+        raise DTypeError(f"clip's bounds are numbers, not {bound!r}: use maximum and minimum")
     return bound.item() if hasattr(bound, "item") else bound  # NumPy's scalars must not widen x
 
 

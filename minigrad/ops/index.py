@@ -10,7 +10,7 @@ from .. import backend
 from ..op import op
 from ..tensor import Tensor
 from .elementwise import where
-from .shape import axes_of, read_only
+from .shape import axes_of, read_only, reshape
 
 
 def bare_key(key):
@@ -65,14 +65,16 @@ def unindex(xp, x, *, shape, key):
 
 def _last_written(g, in_shapes, key):
     """Of values written to one place the last stays, so only it has a gradient."""
-    shape = in_shapes[0]
+    shape, v_shape = in_shapes
     written = getitem(g, key=key)
-    if is_basic(key):
-        return written
-    order = np.full(shape, -1)
-    turn = np.arange(math.prod(written.shape)).reshape(written.shape)
-    order[key] = turn
-    return where(order[key] == turn, written, 0)
+    if not is_basic(key):
+        order = np.full(shape, -1)
+        turn = np.arange(math.prod(written.shape)).reshape(written.shape)
+        order[key] = turn
+        written = where(order[key] == turn, written, 0)
+    # v may have more leading axes of length 1 than the place that it was written to
+    missing = max(len(v_shape) - len(written.shape), 0)
+    return reshape(written, (1,) * missing + tuple(written.shape))
 
 
 @op(lambda g, key: setitem(g, 0.0, key=key), _last_written, method=False)

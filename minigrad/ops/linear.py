@@ -64,5 +64,7 @@ def _rows(x):
 def linear(xp, x, w, b):
     """x wᵀ + b for x (…, in), w (out, in), b (out,).        dy = dx wᵀ + x dwᵀ + db"""
     y = xp.matmul(x, w.T)
+    if b.dtype != y.dtype:
+        return y + b
     y += b
     return y

@@ -57,6 +57,8 @@ def sum_to(xp, x, *, shape):
     d sum_to x = sum_to dx
     """
     lead = x.ndim - len(shape)
+    if lead < 0:
+        raise ShapeError(f"shape {x.shape} is not a broadcast of {shape}")
     kept = (1,) * lead + tuple(shape)
     axes = tuple(
         i
@@ -74,6 +76,7 @@ def var_reference(x, *, axis=None, correction=1, keepdims=False):
     axes = axes_of(axis, x.ndim)
     n = count(x.shape, axes) - correction
     c = x - mean(x, axes, keepdims=True)
+    c = c - mean(c, axes, keepdims=True)  # the rounding of the first mean
     return sum(c * c, axes, keepdims) * (1 / n if n > 0 else math.nan)
 
 
@@ -86,6 +89,7 @@ def var(xp, x, *, axis=None, correction=1, keepdims=False):
     axes = axes_of(axis, x.ndim)
     n = count(x.shape, axes)
     c = x - (total(xp, x, axes) / (n or 1)).astype(x.dtype)
+    c -= (total(xp, c, axes) / (n or 1)).astype(x.dtype)
     scale = 1 / (n - correction) if n > correction else math.nan
     return _rounded(x, total(xp, c * c, axes) * scale, _reduced(x.shape, axes, keepdims))
 
