@@ -271,22 +271,9 @@ def _with_kernels(o: Op) -> Callable[..., Any]:
 
 def _names() -> dict[str, Any]:
     """What the generated text refers to."""
-    helpers = (
-        *(Hint, Node, Sealed, Tensor),
-        *(
-            floats,
-            operand,
-            without_constants,
-            one_of,
-            reraise,
-            several,
-            shape_of,
-            sizes,
-            space_of,
-            without_hint,
-            unify,
-        ),
-    )
+    helpers: list[Any] = [Hint, Node, Sealed, Tensor]  # kinds of things
+    helpers += [operand, sizes, one_of, unify, floats, shape_of, space_of]  # on the way in
+    helpers += [several, without_constants, without_hint, reraise]  # on the way out
     return {each.__name__: each for each in helpers} | {
         "XP": backend.XP,
         "composed": composed,

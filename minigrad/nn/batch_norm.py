@@ -20,21 +20,29 @@ def batch_norm(
     eps: float = 1e-5,
     fused: bool = True,
 ) -> Tensor:
-    """Batch normalisation over all axes but the second: weight · (x - mean) / √(var + eps) + bias.
+    """Batch normalisation over all axes but the second: weight · x̂ + bias.
+
+    x̂ = (x - mean) / √(var + eps), with the biased variance (Ioffe and Szegedy, 2015).
 
     Args:
         x: (N, C) or (N, C, …).
-        running_mean, running_var: (C,).  In training they are updated, if given: rebound to (1
-            - momentum)·old + momentum·batch,
-            with the unbiased variance; otherwise they are the statistics used, and gradients flow
-            to them.
+        running_mean, running_var: (C,).  In training they are rebound, where they are given, to
+            `(1 - momentum)·old + momentum·batch`, with the unbiased variance.  Otherwise they are
+            the statistics used, and gradients flow to them.
         weight, bias: (C,), or None for 1 and 0.
         training: normalise by the batch's own statistics.
+        momentum: weight of the new batch.
+        eps: added to the variance inside the root; 0 or more.
         fused: one node; False composes primitives.
+
+    Returns:
+        A tensor of x's shape and dtype.
 
     Raises:
         ShapeError: ranks and lengths that do not fit, or one value per channel in training.
             Statistics are as before then.
+        ValueError: a negative eps, or no statistics to evaluate with.
+        DTypeError: x holds integers.
     """
     check_input(x, [running_mean, running_var, weight, bias], eps)
     if not training:

@@ -128,13 +128,20 @@ def max_pool2d(x: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0
         x: (N, C, H, W).
         kernel_size, stride, padding: numbers or pairs, in pixels; stride is kernel_size by
             default; padding, of -∞, at most half of it.
+
+    Returns:
+        (N, C, oh, ow) with oh = ⌊(H + 2·padding - kernel_size) / stride⌋ + 1.
+
+    Raises:
+        ShapeError: x is not (N, C, H, W), a window does not fit, or padding is too wide.
+        DTypeError: x holds integers.
     """
     window = _window("max_pool2d", x, kernel_size, stride, padding)
     return _pool.pick(x, _pool.max_pool2d_winner(x, window), window)
 
 
 def avg_pool2d(x: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0) -> Tensor:
-    """The mean of each window, padding counted as zeros; arguments as for `max_pool2d`."""
+    """The mean of each window, padding counted as zeros; the rest as for `max_pool2d`."""
     return _pool.avg_pool2d(x, _window("avg_pool2d", x, kernel_size, stride, padding))
 
 
@@ -155,6 +162,10 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     """In training, zeroes each element with probability p, and scales the rest by 1/(1 - p).
 
     The mask is drawn on the host.
+
+    Raises:
+        ValueError: p is not a probability.
+        DTypeError: x holds integers.
     """
     if not 0 <= p <= 1:
         raise ValueError(f"dropout probability was given as {p}: it must lie between 0 and 1")

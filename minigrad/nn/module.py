@@ -21,7 +21,12 @@ Self = TypeVar("Self", bound="Module")
 
 
 class Parameter(Tensor):
-    """A Tensor that a module learns; requires grad unless told otherwise."""
+    """A Tensor that a module learns: it requires grad unless told otherwise.
+
+    Args:
+        data, dtype, device: as for `mg.tensor`; the data is copied.
+        requires_grad: second here, as in PyTorch.
+    """
 
     __slots__ = ()
 

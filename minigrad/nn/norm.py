@@ -49,8 +49,7 @@ class _BatchNorm(Module):
             derivatives of every order.
 
     Raises:
-        ShapeError (a ValueError): a wrong rank or number of channels, or one value per channel in
-        training.
+        ShapeError: a wrong rank or number of channels, or one value per channel in training.
     """
 
     ranks: tuple[int, ...]
