@@ -174,4 +174,6 @@ def reraise(op: Any, error: Exception, values: tuple[Any, ...]) -> NoReturn:
     else:
         error.add_note(f"in {op.name}({describe(values)})")
         raise error
-    raise kind(f"{op.name}({describe(values)}): {error}") from error
+    meet = " (shapes meet from the right: each length equal, or 1; .unsqueeze(axis) adds one)"
+    hint = meet if "broadcast" in str(error) and op.unified == op.inputs else ""
+    raise kind(f"{op.name}({describe(values)}): {str(error).strip()}{hint}") from error

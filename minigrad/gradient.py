@@ -107,8 +107,8 @@ def _seeds(ys: Sequence[Tensor], gs: Sequence[Any], create_graph: bool) -> list[
         if y.node is None and (g is not None or len(ys) == 1):
             raise GraphError(
                 f"nothing to differentiate: the output of shape {y.shape}, dtype {y.dtype}, does "
-                "not depend on a tensor that requires grad (integer results, statistics, and what "
-                "no_grad() made carry none)"
+                "not depend on a tensor that requires grad: make one with requires_grad=True "
+                "(integer results, statistics, and what no_grad() made carry none)"
             )
     pairs = [(y.node, _seed(y, g, create_graph)) for y, g in zip(ys, gs, strict=True) if y.node]
     if not pairs:

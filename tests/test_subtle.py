@@ -225,3 +225,25 @@ def test_two_names_of_one_argument_are_refused():
 def test_an_unknown_option_of_an_op_is_refused():
     with pytest.raises(TypeError, match="flaoting"):
         define(lambda g: g, flaoting=True)(lambda xp, x: x)
+
+
+@pytest.mark.parametrize(
+    ("mistake", "kind", "words"),
+    [
+        (lambda: nn.Linear(-1, 2), ValueError, "in_features was given as -1"),
+        (lambda: nn.Conv2d(3, 2.5, 3), ValueError, "out_channels was given as 2.5"),
+        (lambda: nn.BatchNorm1d(0), ValueError, "num_features was given as 0"),
+        (lambda: nn.BatchNorm1d(3, momentum=2.0), ValueError, "0 to 1, or None"),
+        (lambda: optim.SGD(nn.Linear(2, 2), lr=0.1), TypeError, r"give its .parameters\(\)"),
+        (lambda: optim.Adam([mg.ones(2)], lr="fast"), TypeError, "got lr as a str"),
+        (lambda: mg.ones(2, 3).sum("rows"), TypeError, "axis was given as 'rows'"),
+        (lambda: mg.ones(3) + mg.ones(4), ValueError, "shapes meet from the right"),
+        (lambda: mg.ones(3).__setitem__(0, mg.ones(2)), ValueError, r"of shape \(2,\) do not fit"),
+        (lambda: mg.ones(2).to("flot32"), RuntimeError, "nor is 'flot32' a dtype"),
+        (lambda: mg.ones(2).to("cuda"), RuntimeError, "device='cpu'"),
+        (lambda: (mg.ones(2) * 2).sum().backward(), RuntimeError, "requires_grad=True"),
+    ],
+)
+def test_a_mistake_is_told_with_what_to_type(mistake, kind, words):
+    with pytest.raises(kind, match=words):
+        mistake()

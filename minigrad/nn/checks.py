@@ -30,6 +30,16 @@ def check_floating(name: str, x: Any) -> None:
         )
 
 
+def check_count(what: str, value: Any) -> None:
+    """A number of features or channels must be a positive integer.
+
+    Raises:
+        ShapeError: it is not.
+    """
+    if not isinstance(value, int | np.integer) or value < 1:
+        raise ShapeError(f"{what} was given as {value!r}: give an integer of at least 1")
+
+
 def pair(value: Any, name: str, least: int = 1) -> tuple[int, int]:
     """An option for two axes: a number for both, or one for each."""
     both = (

@@ -9,7 +9,7 @@ from ..errors import ShapeError
 from ..tensor import Tensor
 from . import functional as F
 from . import init
-from .checks import pair
+from .checks import check_count, pair
 from .module import Module, Parameter
 
 
@@ -36,6 +36,8 @@ class Conv2d(Module):
         device: str | None = None,
         dtype: Any = None,
     ) -> None:
+        check_count("in_channels", in_channels)
+        check_count("out_channels", out_channels)
         if groups < 1 or in_channels % groups or out_channels % groups:
             raise ShapeError(
                 f"Conv2d got {in_channels} input and {out_channels} output channels for "

@@ -8,6 +8,7 @@ from ..create import empty
 from ..tensor import Tensor
 from . import functional as F
 from . import init
+from .checks import check_count
 from .module import Module, Parameter
 
 
@@ -26,6 +27,8 @@ class Linear(Module):
         device: str | None = None,
         dtype: Any = None,
     ) -> None:
+        check_count("in_features", in_features)
+        check_count("out_features", out_features)
         self.in_features, self.out_features = in_features, out_features
         self.weight = Parameter(empty(out_features, in_features, dtype=dtype, device=device))
         self.bias = Parameter(empty(out_features, dtype=dtype, device=device)) if bias else None

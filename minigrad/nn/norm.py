@@ -20,6 +20,7 @@ from ..errors import ShapeError
 from ..modes import no_grad
 from ..tensor import Tensor
 from . import batch_norm as steps
+from .checks import check_count
 from .module import Buffer, Module, Parameter
 
 # Where a module's batch statistics go instead of into its running ones: (mean, biased variance,
@@ -66,6 +67,9 @@ class _BatchNorm(Module):
         device: str | None = None,
         dtype: Any = None,
     ) -> None:
+        check_count("num_features", num_features)
+        if momentum is not None and not 0 <= momentum <= 1:
+            raise ValueError(f"momentum was given as {momentum}: give 0 to 1, or None to average")
         if not eps >= 0:
             raise ValueError(f"eps was given as {eps}: it must be 0 or more (1e-5 is usual)")
         self.num_features, self.eps, self.momentum, self.fused = num_features, eps, momentum, fused

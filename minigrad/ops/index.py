@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from .. import backend
+from ..errors import ShapeError
 from ..op import op
 from ..tensor import Tensor
 from .elementwise import where
@@ -81,7 +82,12 @@ def _last_written(g, in_shapes, key):
 def setitem(xp, x, v, *, key):
     """A copy of x with v at key.        d setitem = dx outside key, dv inside"""
     y = x.copy()
-    y[key] = v
+    try:
+        y[key] = v
+    except ValueError as error:
+        raise ShapeError(
+            f"values of shape {v.shape} do not fit into t[...] of shape {y[key].shape}"
+        ) from error
     return y
 
 

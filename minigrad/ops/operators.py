@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import backend, dtypes
+from ..errors import DeviceError
 from ..op import cast, op
 from ..tensor import Tensor, handle
 from . import elementwise as e
@@ -68,7 +69,10 @@ def destination(where: tuple[Any, ...], dtype: Any, device: str | None) -> tuple
         else:
             dtype = each
     if device is not None:
-        backend.named(device)
+        try:
+            backend.named(device)
+        except DeviceError as error:
+            raise DeviceError(f"{error} (nor is {device!r} a dtype, such as mg.float64)") from None
     return (None if dtype is None else dtypes.checked(dtype)), device
 
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from .. import backend
-from ..errors import ShapeError
+from ..errors import DTypeError, ShapeError
 from ..op import op
 
 
@@ -22,6 +22,8 @@ def axes_of(axis, ndim):
     if axis is None:
         return tuple(range(ndim))
     axes = [axis] if isinstance(axis, int | np.integer) else list(axis)
+    if not all(isinstance(a, int | np.integer) for a in axes):
+        raise DTypeError(f"axis was given as {axis!r}: give an integer, several, or None")
     for a in axes:
         if not -ndim <= a < ndim:
             raise ShapeError(

@@ -34,6 +34,10 @@ class Optimizer:
                 f"{type(self).__name__} got one tensor: give a list, such as [w] or "
                 "model.parameters()"
             )
+        if not isinstance(params, Iterable):
+            raise TypeError(
+                f"{type(self).__name__} got a {type(params).__name__}: give its .parameters()"
+            )
         given = list(params)
         if not given:
             raise ValueError(
@@ -77,7 +81,11 @@ class Optimizer:
     def check(self, options: dict[str, Any]) -> None:
         """Raise ValueError if an option is out of range."""
         for name in ("lr", "weight_decay", "eps"):
-            if name in options and not options[name] >= 0:
+            value = options.get(name, 0)
+            if not isinstance(value, int | float):
+                kind = type(value).__name__
+                raise TypeError(f"{type(self).__name__} got {name} as a {kind}: give a number")
+            if not value >= 0:
                 raise ValueError(
                     f"{type(self).__name__} got {name}={options[name]}: it must be 0 or more"
                 )
