@@ -151,6 +151,8 @@ def main() -> None:
     default = {shape: time_forms(forms(shape), rounds) for shape in shapes}
     has_best = torch is not None and keep_memory()
     print(environment(), end="\n\n")
+    if torch is None:
+        print("PyTorch is not installed: its rows and the ratios are left out\n")
     print(
         "| shape | form | forward ms | backward ms | ×PyTorch default | ×PyTorch best | nodes "
         "| kept MiB | largest difference |"

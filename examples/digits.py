@@ -199,6 +199,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error(f"--epochs {options.epochs}: give at least 1")
     if options.seed < 0:
         parser.error(f"--seed {options.seed}: give 0 or more")
+    if Path(options.out).suffix not in (".png", ".svg", ".pdf", ".jpg"):
+        parser.error(f"--out {options.out}: give a file name that ends in .png (or .svg, .pdf)")
     if not Path(options.out).absolute().parent.is_dir():
         parser.error(f"--out {options.out}: there is no folder {Path(options.out).parent}")
     try:
@@ -219,7 +221,7 @@ def main(arguments: list[str] | None = None) -> int:
     print("     norm  seed  epoch  train loss  test accuracy  seconds")
     total = len(norms) * SEEDS * options.epochs * (len(data.train_x) // BATCH)
     try:
-        with tqdm(total=total, unit="step", leave=False) as bar:
+        with tqdm(total=total, unit="step", leave=False, disable=None) as bar:
             for norm in norms:
                 for seed in seeds:
                     runs.append(Run(norm, seed))

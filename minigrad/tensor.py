@@ -148,6 +148,8 @@ class Tensor(Protocols, Methods):
     def rebind(self, array: Array) -> None:
         """Make a leaf hold another array; graphs built before keep the old one."""
         array = backend.as_array(array)
+        if self.requires_grad and not dtypes.is_floating(array.dtype):
+            raise DTypeError(f"a leaf that requires grad cannot hold {array.dtype}: give floats")
         moved = self.node is not None and (array.shape != self.shape or array.dtype != self.dtype)
         self.array = array
         if moved:

@@ -155,6 +155,8 @@ def _check_order(
 ) -> None:
     places = [i for i, t in enumerate(inputs) if dtypes.is_floating(t.dtype)]
     weights = [_direction(rng, y) for y in _floating_outputs(f(*inputs))]
+    if not weights:
+        raise DTypeError("check_grads: f gives no floating tensor, so there is nothing to check")
     probe = _Probe(f, inputs, places, weights, [_direction(rng, inputs[i]) for i in places])
     numeric, size = _differences(probe, inputs[places[0]].dtype)
     for create_graph in (True, False):  # two paths: rules see Tensors, or bare arrays

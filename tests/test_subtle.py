@@ -8,8 +8,11 @@ import pytest
 
 import minigrad as mg
 from minigrad import nn, op, optim
+from minigrad.nn import functional as F
 from minigrad.op import op as define
 from minigrad.testing import check_grads
+
+IMAGE = mg.ones(2, 3, 4, 4)
 
 
 @pytest.fixture
@@ -230,6 +233,32 @@ def test_an_unknown_option_of_an_op_is_refused():
 @pytest.mark.parametrize(
     ("mistake", "kind", "words"),
     [
+        (lambda: mg.ones(2, 3)[0].__setitem__(1, 5.0), RuntimeError, r"x\[0, 1\] = v"),
+        (
+            lambda: F.conv2d(IMAGE, mg.ones(1, 3, 3, 3), mg.ones(5)),
+            ValueError,
+            r"bias of shape \(5,\)",
+        ),
+        (
+            lambda: F.linear(mg.ones(2, 3), mg.ones(4, 3), mg.ones(2, 4)),
+            ValueError,
+            r"must be \(4,\)",
+        ),
+        (lambda: F.linear(mg.ones(2, 3), mg.ones(2, 4, 3)), ValueError, "must have 2 axes"),
+        (lambda: mg.tensor([6]) & 3, TypeError, "for bool tensors"),
+        (lambda: ~mg.tensor([6]), TypeError, "for bool tensors"),
+        (lambda: mg.ones(2, 3).reshape(-7), ValueError, "one may be -1"),
+        (
+            lambda: F.cross_entropy(mg.ones(1, 2), [0], None),
+            TypeError,
+            "ignore_index was given as None",
+        ),
+        (lambda: nn.ReLU().train("eval"), TypeError, r"call .eval\(\)"),
+        (
+            lambda: mg.testing.check_grads(lambda t: t > 0, mg.ones(2, dtype=mg.float64)),
+            TypeError,
+            "nothing",
+        ),
         (lambda: nn.Linear(-1, 2), ValueError, "in_features was given as -1"),
         (lambda: nn.Conv2d(3, 2.5, 3), ValueError, "out_channels was given as 2.5"),
         (lambda: nn.BatchNorm1d(0), ValueError, "num_features was given as 0"),
@@ -247,3 +276,37 @@ def test_an_unknown_option_of_an_op_is_refused():
 def test_a_mistake_is_told_with_what_to_type(mistake, kind, words):
     with pytest.raises(kind, match=words):
         mistake()
+
+
+def test_an_optimiser_steps_all_or_nothing():
+    a, w = leaf([1.0, 2.0]), leaf([1.0, 2.0, 3.0])
+    a.grad, w.grad = mg.ones(2, dtype=mg.float64), mg.ones(1, dtype=mg.float64)
+    with pytest.raises(mg.ShapeError, match=r"gradient of shape \(1,\)"):
+        optim.SGD([a, w], lr=1.0).step()
+    assert a.tolist() == [1, 2]
+    assert w.tolist() == [1, 2, 3]
+
+
+def test_a_state_that_holds_no_numbers_changes_nothing():
+    model = nn.Linear(3, 2)
+    before = model.weight.tolist()
+    with pytest.raises(RuntimeError, match="numbers wanted"):
+        model.load_state_dict({"weight": np.ones((2, 3)), "bias": np.array(["a", "b"])})
+    assert model.weight.tolist() == before
+
+
+def test_data_that_no_leaf_can_hold_changes_nothing():
+    w = leaf([1.0, 2.0])
+    with pytest.raises(mg.DTypeError, match="int64"):
+        w.data = np.array([1, 2])
+    assert w.requires_grad
+    assert w.dtype == np.float64
+
+
+def test_running_statistics_that_do_not_fit_are_as_before():
+    mean = mg.zeros(3)
+    with pytest.raises(TypeError, match="got a ndarray"):
+        F.batch_norm(mg.randn(4, 3), mean, np.ones(3, np.float32), training=True)
+    with pytest.raises(ValueError, match="give two"):
+        F.batch_norm(mg.randn(4, 3), mean, mean, training=True)
+    assert mean.tolist() == [0, 0, 0]

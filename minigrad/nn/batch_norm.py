@@ -52,6 +52,8 @@ def batch_norm(
                 "or training=True"
             )
         return normalise_with(x, running_mean, running_var, weight, bias, eps, fused)
+    if running_mean is running_var is not None:
+        raise ValueError("batch_norm got one tensor as running_mean and running_var: give two")
     check_enough_values(x)
     y, mean, var = normalise_by_batch(x, weight, bias, eps, fused)
     values = unbiased(var.array, x.size // max(x.shape[1], 1))
@@ -67,6 +69,8 @@ def check_input(x: Tensor, channel_tensors: list[Tensor | None], eps: float) -> 
     if x.ndim < 2:
         raise ShapeError(f"batch_norm got x of shape {x.shape}: it must be (N, C) or (N, C, …)")
     for t in channel_tensors:
+        if t is not None:
+            check_floating("batch_norm", t)
         if t is not None and t.shape != (x.shape[1],):
             raise ShapeError(
                 f"batch_norm got x of shape {x.shape} with {x.shape[1]} channels, but statistics "

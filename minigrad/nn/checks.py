@@ -55,3 +55,21 @@ def pair(value: Any, name: str, least: int = 1) -> tuple[int, int]:
             "them (height, width)"
         )
     return int(both[0]), int(both[1])
+
+
+def check_affine(name: str, weight: Tensor, ndim: int, bias: Tensor | None) -> None:
+    """A weight of the right rank, and a bias with one value for each of its outputs.
+
+    Raises:
+        ShapeError: they are not.
+    """
+    check_floating(name, weight)
+    if weight.ndim != ndim:
+        raise ShapeError(f"{name} got a weight of shape {weight.shape}: it must have {ndim} axes")
+    if bias is not None:
+        check_floating(name, bias)
+        if bias.shape != weight.shape[:1]:
+            raise ShapeError(
+                f"{name} got a bias of shape {bias.shape} for a weight of shape {weight.shape}: "
+                f"it must be {weight.shape[:1]}"
+            )

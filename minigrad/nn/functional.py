@@ -16,7 +16,7 @@ from ..ops import loss as _loss
 from ..ops import pool as _pool
 from ..tensor import Tensor
 from .batch_norm import batch_norm as batch_norm
-from .checks import check_floating, pair
+from .checks import check_affine, check_floating, pair
 
 relu, tanh, sigmoid = elementwise.relu, elementwise.tanh, elementwise.sigmoid
 softmax, log_softmax = reduce.softmax, reduce.log_softmax
@@ -38,6 +38,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         DTypeError: x holds integers.
     """
     check_floating("linear", x)
+    check_affine("linear", weight, 2, bias)
     if x.ndim == 0 or x.shape[-1] != weight.shape[-1]:
         raise ShapeError(
             f"linear got x of shape {x.shape} for {weight.shape[-1]} input features: the last "
@@ -77,7 +78,8 @@ def conv2d(
         DTypeError: x holds integers.
     """
     check_floating("conv2d", x)
-    if x.ndim != 4 or weight.ndim != 4:
+    check_affine("conv2d", weight, 4, bias)
+    if x.ndim != 4:
         raise ShapeError(
             f"conv2d got x of shape {x.shape} and weight {weight.shape}: x must be (N, C, H, W), "
             "weight (O, C/groups, kh, kw)"
@@ -199,6 +201,8 @@ def cross_entropy(
         raise ValueError(
             f'reduction was given as {reduction!r}: it must be "mean", "sum" or "none"'
         )
+    if not isinstance(ignore_index, int):
+        raise TypeError(f"ignore_index was given as {ignore_index!r}: give a label (an integer)")
     labels = target if isinstance(target, Tensor) else Tensor(target, device=x.device)
     if x.ndim < 2 or labels.shape != (x.shape[0], *x.shape[2:]):
         raise ShapeError(

@@ -99,8 +99,10 @@ class Module:
 
     def train(self: Self, mode: bool = True) -> Self:
         """Training mode for it and all below, except what `freeze()` holds in evaluation mode."""
+        if not isinstance(mode, bool):
+            raise TypeError(f"train() got {mode!r}: give True or False, or call .eval()")
         for module in self.modules():
-            module.training = bool(mode) and not module.frozen
+            module.training = mode and not module.frozen
         return self
 
     def eval(self: Self) -> Self:
@@ -203,6 +205,11 @@ class Module:
             f"{name}: shape {value.shape} given, {own[name].shape} wanted"
             for name, value in values.items()
             if value.shape != own[name].shape
+        ]
+        problems += [
+            f"{name}: {value.dtype} given, numbers wanted"
+            for name, value in values.items()
+            if value.dtype.kind not in "biuf"
         ]
         if strict:
             missing = own.keys() - state.keys() - set(counters)

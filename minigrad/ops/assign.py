@@ -90,6 +90,8 @@ def _setitem(self: Tensor, key: Any, v: Any) -> None:
         raise DTypeError(f"{what}: v requires grad, which a tensor of {self.dtype} cannot carry")
     if recording.get():
         _refuse_leaf(self, what)
+        if self.node is None:
+            _check_writeable(self, what)  # x[0][1] = v would change a passing view only
         _become(self, setitem(self, v, key=bare_key(key)), what)
         return
     _check_writeable(self, what)

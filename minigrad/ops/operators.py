@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import backend, dtypes
-from ..errors import DeviceError
+from ..errors import DeviceError, DTypeError
 from ..op import cast, op
 from ..tensor import Tensor, handle
 from . import elementwise as e
@@ -23,6 +23,27 @@ def _comparison(compared: Any) -> Any:
         return compared(self, other)
 
     return compare
+
+
+def _bool_only(sign: str, *operands: Any) -> None:
+    for t in operands:
+        if isinstance(t, Tensor) and t.dtype != dtypes.bool_:
+            raise DTypeError(f"{sign} is for bool tensors, not {t.dtype}: say mg.logical_and, ...")
+
+
+def _and(self: Tensor, other: Any) -> Tensor:
+    _bool_only("&", self, other)
+    return e.logical_and(self, other)
+
+
+def _or(self: Tensor, other: Any) -> Tensor:
+    _bool_only("|", self, other)
+    return e.logical_or(self, other)
+
+
+def _not(self: Tensor) -> Tensor:
+    _bool_only("~", self)
+    return e.logical_not(self)
 
 
 _OPERATORS: dict[str, Any] = {
@@ -41,11 +62,11 @@ _OPERATORS: dict[str, Any] = {
     "__neg__": e.neg,
     "__pos__": lambda self: self,
     "__abs__": e.abs,
-    "__invert__": e.logical_not,
-    "__and__": e.logical_and,
-    "__rand__": e.logical_and,
-    "__or__": e.logical_or,
-    "__ror__": e.logical_or,
+    "__invert__": _not,
+    "__and__": _and,
+    "__rand__": _and,
+    "__or__": _or,
+    "__ror__": _or,
     "__eq__": _comparison(e.eq),
     "__ne__": _comparison(e.ne),
     "__lt__": _comparison(e.lt),

@@ -38,6 +38,8 @@ def axes_of(axis, ndim):
 @op(lambda g, in_shapes: reshape(g, in_shapes[0]), star="shape")
 def reshape(xp, x, *, shape):
     """x in another shape; one length may be -1.        d reshape x = reshape dx"""
+    if min(shape, default=0) < -1:
+        raise ShapeError(f"reshape to {shape}: lengths are 0 or more, and one may be -1")
     return read_only(x.reshape(shape))
 
 

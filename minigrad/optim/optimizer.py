@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import graph
 from ..backend import Array
-from ..errors import GraphError
+from ..errors import GraphError, ShapeError
 from ..tensor import Tensor
 
 
@@ -97,12 +97,20 @@ class Optimizer:
                 p.grad = None
 
     def step(self) -> None:
-        """One update of every parameter that has a gradient, in place."""
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None:
-                    self.update(p.array, p.grad.array, self.state.setdefault(p, {}), group)
-                    graph.wrote(p.array, f"{type(self).__name__}.step")
+        """One update of every parameter that has a gradient, in place.
+
+        Raises:
+            ShapeError: a gradient does not fit its parameter; nothing has changed then.
+        """
+        ready = [(p, group) for group in self.param_groups for p in group["params"]]
+        ready = [(p, group) for p, group in ready if p.grad is not None]
+        for p, group in ready:
+            self.check(group)
+            if p.grad.shape != p.shape:
+                raise ShapeError(f"a gradient of shape {p.grad.shape} for one of shape {p.shape}")
+        for p, group in ready:
+            self.update(p.array, p.grad.array, self.state.setdefault(p, {}), group)
+            graph.wrote(p.array, f"{type(self).__name__}.step")
 
     def update(self, p: Array, g: Array, state: dict[str, Any], options: dict[str, Any]) -> None:
         """Change the array p by its gradient g; state is this parameter's own."""
