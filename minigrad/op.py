@@ -235,12 +235,8 @@ def _defined(new: Op, method: bool) -> Any:
         new.define(rule)
         return rule
 
-    new.call.vjp, new.call.kernel, new.call.forward, new.call.reference = (
-        vjp,
-        new.kernel,
-        new.forward,
-        new.reference,
-    )
+    new.call.vjp, new.call.kernel = vjp, new.kernel
+    new.call.forward, new.call.reference = new.forward, new.reference
     return new.call
 
 

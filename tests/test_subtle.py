@@ -310,3 +310,14 @@ def test_running_statistics_that_do_not_fit_are_as_before():
     with pytest.raises(ValueError, match="give two"):
         F.batch_norm(mg.randn(4, 3), mean, mean, training=True)
     assert mean.tolist() == [0, 0, 0]
+
+
+def test_a_view_that_keeps_its_gradient_can_be_stepped_under_no_grad():
+    x = leaf([[1.0, 2.0]])
+    y = (x * 2)[0]
+    y.retain_grad()
+    with mg.no_grad():
+        y -= 1
+    (y * 3).sum().backward()
+    assert y.tolist() == [1, 3]
+    assert y.grad.tolist() == [3, 3]

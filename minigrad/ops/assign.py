@@ -38,10 +38,11 @@ def _become(t: Tensor, new: Tensor, what: str) -> Tensor:
         raise DTypeError(f"{what} would cut {new.dtype} to {t.dtype}: write t = t.float() first")
     if new.dtype != t.dtype:
         new = new.to(t.dtype)
-    kept = None if t.node is None else graph.retained.pop(t.node, None)
+    old = t.node
     t.array, t.node = new.array, new.node
-    if kept:
-        t.retain_grad()
+    if old is not None and t.node is not None and old in graph.retained:
+        del graph.retained[old]
+        t.retain_grad()  # what was asked of the old value is asked of the new one
     return t
 
 
@@ -78,6 +79,7 @@ def _augmented(op: Any, ufunc: str, sign: str) -> Callable[[Tensor, Any], Tensor
 
 
 def _rebind(t: Tensor, new: Tensor, what: str) -> None:
+    """Another value for t, which stays the leaf or the result that it is."""
     node = t.node
     _become(t, new, what)
     t.node = node
@@ -102,8 +104,8 @@ def _setitem(self: Tensor, key: Any, v: Any) -> None:
 def _check_writeable(t: Tensor, what: str) -> None:
     if not backend.of(t.array).writeable(t.array):
         raise GraphError(
-            f"{what} on a view that shares another tensor's memory: write to that tensor (x[0, "
-            "1] = v, not x[0][1] = v), or to a .clone()"
+            f"{what} on a view that shares another tensor's memory: write to that tensor "
+            "(x[0, 1] = v, not x[0][1] = v), or to a .clone()"
         )
 
 
