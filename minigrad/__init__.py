@@ -25,7 +25,7 @@ from .create import (
 )
 from .dtypes import bool_ as bool
 from .dtypes import default_dtype, float16, float32, float64, int32, int64, set_default_dtype
-from .errors import DeviceError, DTypeError, GraphError, ShapeError
+from .errors import DeviceError, DTypeError, GraphError, OutOfRangeError, ShapeError
 from .gradient import grad
 from .modes import enable_grad, is_grad_enabled, kernels, no_grad, set_grad_enabled, unfused
 from .op import registry as _registry

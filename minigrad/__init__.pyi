@@ -8,7 +8,7 @@ from . import nn as nn, optim as optim, testing as testing
 from .create import arange as arange, empty as empty, eye as eye, full as full, full_like as full_like, linspace as linspace, ones as ones, ones_like as ones_like, tensor as tensor, zeros as zeros, zeros_like as zeros_like
 from .dtypes import bool_ as bool
 from .dtypes import default_dtype as default_dtype, float16 as float16, float32 as float32, float64 as float64, int32 as int32, int64 as int64, set_default_dtype as set_default_dtype
-from .errors import DeviceError as DeviceError, DTypeError as DTypeError, GraphError as GraphError, ShapeError as ShapeError
+from .errors import DeviceError as DeviceError, DTypeError as DTypeError, GraphError as GraphError, OutOfRangeError as OutOfRangeError, ShapeError as ShapeError
 from .gradient import grad as grad
 from .modes import enable_grad as enable_grad, is_grad_enabled as is_grad_enabled, kernels as kernels, no_grad as no_grad, set_grad_enabled as set_grad_enabled, unfused as unfused
 from .random import get_rng_state as get_rng_state, manual_seed as manual_seed, rand as rand, randint as randint, randn as randn, randperm as randperm, set_rng_state as set_rng_state
@@ -52,7 +52,11 @@ def clip(x: Any, min: builtins.float | None = ..., max: builtins.float | None = 
     """x held between two numbers.        d clip x = [min ≤ x ≤ max] dx"""
 
 def clone(x: Any) -> Tensor:
-    """A copy of x, with x's history.        d x = dx"""
+    """A copy of x, with x's history.        d clone x = dx
+
+    >>> x = mg.tensor([1.0, 2.0])
+    >>> mg.clone(x)
+    tensor([1., 2.])"""
 
 def cos(x: Any) -> Tensor:
     """cos x.        d cos x = -sin x dx"""
@@ -186,7 +190,7 @@ def sum(x: Any, axis: builtins.int | Sequence[int] | None = ..., keepdims: built
 def tanh(x: Any) -> Tensor:
     """Hyperbolic tangent.        d tanh x = (1 - tanh² x) dx"""
 
-def transpose(x: Any, axis0: builtins.int, axis1: builtins.int) -> Tensor:
+def transpose(x: Any, axis0: builtins.int = ..., axis1: builtins.int = ..., *, dim0: builtins.int = ..., dim1: builtins.int = ...) -> Tensor:
     """x with two axes swapped (`permute` orders them all).        d transpose x = transpose dx"""
 
 def unsqueeze(x: Any, axis: builtins.int | Sequence[int] | None = ..., *, dim: builtins.int | Sequence[int] | None = ...) -> Tensor:

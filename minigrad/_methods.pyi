@@ -66,7 +66,11 @@ class Methods:
     def clip(self, min: builtins.float | None = ..., max: builtins.float | None = ...) -> Tensor:
         """x held between two numbers.        d clip x = [min ≤ x ≤ max] dx"""
     def clone(self) -> Tensor:
-        """A copy of x, with x's history.        d x = dx"""
+        """A copy of x, with x's history.        d clone x = dx
+
+        >>> x = mg.tensor([1.0, 2.0])
+        >>> mg.clone(x)
+        tensor([1., 2.])"""
     def copy_(self, source: Any) -> Tensor: ...
     def cos(self) -> Tensor:
         """cos x.        d cos x = -sin x dx"""
@@ -168,7 +172,7 @@ class Methods:
     def tanh(self) -> Tensor:
         """Hyperbolic tangent.        d tanh x = (1 - tanh² x) dx"""
     def to(self, *where: Any, dtype: Any = ..., device: str | None = ...) -> Tensor: ...
-    def transpose(self, axis0: builtins.int, axis1: builtins.int) -> Tensor:
+    def transpose(self, axis0: builtins.int = ..., axis1: builtins.int = ..., *, dim0: builtins.int = ..., dim1: builtins.int = ...) -> Tensor:
         """x with two axes swapped (`permute` orders them all).        d transpose x = transpose dx"""
     def uniform_(self, low: builtins.float = ..., high: builtins.float = ...) -> Tensor: ...
     def unsqueeze(self, axis: builtins.int | Sequence[int] | None = ..., *, dim: builtins.int | Sequence[int] | None = ...) -> Tensor:

@@ -5,6 +5,7 @@ The generated `call` of an op handles the usual case inline and leaves the rest 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -12,11 +13,18 @@ import numpy as np
 
 from . import backend, dtypes
 from .backend import Array
-from .errors import DTypeError, ShapeError
+from .errors import DeviceError, DTypeError, OutOfRangeError, ShapeError
 from .graph import Node, tick
 from .hint import Hint, Sealed
 from .modes import recording
 from .tensor import Tensor, handle
+
+# what the generated text calls
+HELPERS = (
+    *("operand", "each_operand", "flat", "one_of", "missing", "unify", "floats"),  # on the way in
+    *("shape_of", "space_of", "several", "without_constants", "without_hint"),  # on the way out
+    "reraise",
+)
 
 # ---- operands ------------------------------------------------------------------------------------
 
@@ -48,6 +56,21 @@ def operand(value: Any) -> Any:
         f"{value!r} of type {type(value).__name__} cannot meet a tensor: give a number, an "
         "array, or mg.tensor(...) of it"
     )
+
+
+def each_operand(values: Any) -> tuple[list[Any], list[Node | None] | None]:
+    """The arrays of several operands, and their nodes; None for these if there is no Tensor."""
+    if isinstance(values, Tensor) or not isinstance(values, list | tuple):
+        raise DTypeError("give a list or a tuple of tensors, as in [a, b]")
+    if not any(isinstance(v, Tensor) for v in values):
+        return list(values), None
+    arrays = [v.array if isinstance(v, Tensor) else operand(v) for v in values]
+    return arrays, [v.node if isinstance(v, Tensor) else None for v in values]
+
+
+def flat(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """`*values` as given: `f(a, b)` and `f([a, b])` mean the same."""
+    return tuple(values[0]) if len(values) == 1 and isinstance(values[0], list | tuple) else values
 
 
 def unify(*values: Any) -> list[Any]:
@@ -92,27 +115,40 @@ def space_of(*values: Any) -> ModuleType:
 def one_of(name: str, given: Any, default: Any, alias: str, other: Any) -> Any:
     """The value of an argument that has two names, of which one was used."""
     if given is not default and given != default:
-        raise TypeError(f"{name}={given} and {alias}={other} name one argument twice: give one")
+        raise DTypeError(f"{name}={given} and {alias}={other} name one argument twice: give one")
     return other
+
+
+def missing(name: str, alias: str) -> NoReturn:
+    """Refuse a call without an argument that has two names."""
+    raise DTypeError(f"{name} is missing: give {name}=... (or {alias}=...)")
 
 
 # ---- outputs -------------------------------------------------------------------------------------
 
 
 def several(
-    op: Any, outputs: tuple[Array, ...], saved: tuple[Any, ...], parents: tuple[Node | None, ...]
+    op: Any,
+    outputs: tuple[Array, ...],
+    saved: tuple[Any, ...],
+    parents: tuple[Node | None, ...],
 ) -> tuple[Tensor, ...]:
     """Tensors for the outputs of an op that has more than one."""
-    arrays = [backend.as_array(y) for y in outputs]
+    arrays = tuple([backend.as_array(y) for y in outputs])
     differentiable = [y for i, y in enumerate(arrays) if i not in op.constant]
     needed = any(parent is not None for parent in parents)
     if not (differentiable and needed and recording.get()):
-        return tuple([handle(y) for y in arrays])
+        return _named(op, tuple([handle(y) for y in arrays]))
     node = _node(op, parents, saved, differentiable[0])
     if len(differentiable) > 1:
         node.shape = tuple(y.shape for y in differentiable)
         node.dtype = tuple(y.dtype for y in differentiable)
-    return outputs_of(node, tuple(arrays))
+    return _named(op, outputs_of(node, arrays))
+
+
+def _named(op: Any, outputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The outputs by the names that the op gives them, if it does."""
+    return outputs if op.outputs is None else op.outputs(*outputs)
 
 
 def outputs_of(node: Node, arrays: tuple[Array, ...]) -> tuple[Tensor, ...]:
@@ -138,42 +174,57 @@ def _node(op: Any, parents: tuple[Node | None, ...], saved: tuple[Any, ...], y: 
 
 def without_constants(op: Any, outputs: Any) -> Any:
     """A reference's outputs with the constant ones detached, as the fused node has them."""
-    if not op.constant:
+    if not isinstance(outputs, tuple):
         return outputs
-    return tuple(
-        [
-            y.detach() if i in op.constant and isinstance(y, Tensor) else y
-            for i, y in enumerate(outputs)
-        ]
-    )
+    detached = [
+        y.detach() if i in op.constant and isinstance(y, Tensor) else y
+        for i, y in enumerate(outputs)
+    ]
+    return _named(op, tuple(detached))
 
 
 def without_hint(y: Any) -> Any:
     """A forward's outputs without its hint."""
-    return y[0] if type(y) is tuple and type(y[-1]) is Hint else y
+    return y[0] if type(y) is tuple and y and type(y[-1]) is Hint else y
 
 
 # ---- errors --------------------------------------------------------------------------------------
 
 
-def describe(values: tuple[Any, ...]) -> str:
+def describe(values: Iterable[Any]) -> str:
     """Dtypes and shapes, as errors print them."""
-    return ", ".join(
-        f"{v.dtype} {tuple(v.shape)}" if hasattr(v, "shape") else repr(v) for v in values
-    )
+    return ", ".join(_described(v) for v in values)
 
 
-def reraise(op: Any, error: Exception, values: tuple[Any, ...]) -> NoReturn:
-    """Raise what a forward raised, of the same kind, with the op and what it was given."""
-    # a library's own message about devices is worse
-    backend.check_same(*(v for v in values if hasattr(v, "shape")))
-    if isinstance(error, IndexError) and not isinstance(error, ValueError):
-        kind: type[Exception] = IndexError
-    elif isinstance(error, ValueError | TypeError):
-        kind = ShapeError if isinstance(error, ValueError) else DTypeError
+def _described(value: Any) -> str:
+    if isinstance(value, Tensor) or backend.find(value) is not None:
+        return f"{value.dtype} {tuple(value.shape)}"
+    if isinstance(value, list | tuple) and any(hasattr(v, "dtype") for v in value):
+        return f"[{describe(value)}]"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+_KINDS = {IndexError: OutOfRangeError, ValueError: ShapeError, TypeError: DTypeError}
+
+
+def reraise(op: Any, error: Exception, given: tuple[Any, ...], statics: dict[str, Any]) -> NoReturn:
+    """Raise what a call ran into, as one of our kinds, with the op and what it was given."""
+    arrays = [getattr(v, "array", v) for v in given]
+    statics = {name: v for name, v in statics.items() if v is not op.statics[name].default}
+    options = "".join(f", {name}={_described(v)}" for name, v in statics.items())
+    what = f"{op.name}({describe(given)}{options})"
+    try:  # a library's own message about devices is worse
+        backend.check_same(*(a for a in arrays if backend.find(a) is not None))
+    except DeviceError as mixed:
+        raise DeviceError(f"{what}: {mixed}") from error
+    if isinstance(error, np.linalg.LinAlgError | DeviceError | DTypeError | ShapeError):
+        kind: Any = type(error)
     else:
-        error.add_note(f"in {op.name}({describe(values)})")
+        kind = next((ours for theirs, ours in _KINDS.items() if isinstance(error, theirs)), None)
+    if kind is None:
+        error.add_note(f"in {what}")
         raise error
     meet = " (shapes meet from the right: each length equal, or 1; .unsqueeze(axis) adds one)"
     hint = meet if "broadcast" in str(error) and op.unified == op.inputs else ""
-    raise kind(f"{op.name}({describe(values)}): {str(error).strip()}{hint}") from error
+    raise kind(f"{what}: {str(error).strip()}{hint}") from error

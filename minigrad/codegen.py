@@ -15,13 +15,18 @@ if TYPE_CHECKING:
     from .op import Op
 
 REQUIRED = inspect.Parameter.empty
-ALIASES = {"axis": "dim", "keepdims": "keepdim"}  # NumPy's keyword -> PyTorch's, accepted as well
+# NumPy's keyword -> PyTorch's, accepted as well
+ALIASES = {"axis": "dim", "keepdims": "keepdim", "axis0": "dim0", "axis1": "dim1", "axes": "dims"}
 INDENT = "    "
 
 
-def source(op: Op) -> str:
-    """The text of the two functions."""
-    call = [*_normalise(op), *_unwrap(op), *_unify(op), *_run(op), *_record(op)]
+def source(op: Op, watched: bool = False) -> str:
+    """The text of the two functions; `watched` tells `seen` of every run (see watching.py)."""
+    prepare = [*_normalise(op), *_unwrap(op, watched), *_unify(op), *_run(op, watched)]
+    given = _tuple(op.inputs)
+    statics = ", ".join(f"{name!r}: {name}" for name in op.statics if name != "hint")
+    call = ["try:", *_indented(prepare), "except Exception as error:"]
+    call += [f"    reraise(op, error, {given}, {{{statics}}})", *_record(op, watched)]
     lines = [f"def {op.name}({signature(op)}):", *_indented(call), ""]
     lines += ["def pull(g, saved, parents):", *_indented(_pull(op)), ""]
     return "\n".join(lines)
@@ -36,7 +41,7 @@ def _tuple(parts: Iterable[str]) -> str:
     return f"({', '.join(items)}{',' * (len(items) == 1)})"
 
 
-# ---- the public signature ------------------------------------------------------------
+# ---- the public signature ------------------------------------------------------------------------
 
 
 def parameters(op: Op) -> dict[str, Any]:
@@ -66,11 +71,12 @@ def signature(op: Op) -> str:
         literal = default if isinstance(default, int | float | str | None) else None
         given = name if default is REQUIRED else f"{name}={literal!r}"
         parts.append(f"*{name}" if name == op.star else given)
-    aliases = [f"{ALIASES[name]}=None" for name in _aliased(op)]
+    aliases = [f"{ALIASES[name]}=None" for name in aliased(op)]
     return ", ".join([*parts, *["*"] * bool(aliases), *aliases])
 
 
-def _aliased(op: Op) -> list[str]:
+def aliased(op: Op) -> list[str]:
+    """The static arguments that may be given under PyTorch's name."""
     return [name for name in op.statics if name in ALIASES and name != op.star]
 
 
@@ -78,24 +84,26 @@ def _statics(op: Op, without: str = "") -> str:
     return "".join(f", {name}={name}" for name in op.statics if name != without)
 
 
-# ---- call: unwrap the inputs, run the forward, record it if somebody needs the gradien
+# ---- call: unwrap the inputs, run the forward, record it if somebody needs the gradient ----------
 
 
 def _normalise(op: Op) -> list[str]:
     """Bring the arguments into one form."""
     lines = []
-    for name in _aliased(op):
+    for name in aliased(op):
         alias, default = ALIASES[name], parameters(op)[name]
         lines += [
             f"if {alias} is not None:",
             f"    {name} = one_of({name!r}, {name}, {default!r}, {alias!r}, {alias})",
         ]
+        if op.statics[name].default is REQUIRED:
+            lines += [f"elif {name} is None:", f"    missing({name!r}, {alias!r})"]
     if op.star:
-        lines.append(f"{op.star} = sizes({op.star})")
+        lines.append(f"{op.star} = {'sizes' if op.star in op.statics else 'flat'}({op.star})")
     if "hint" in op.statics:
         lines += ["if type(hint) is Sealed:", "    hint = hint.opened_by_forward"]
     if op.reference is not None:
-        inputs = ", ".join(op.inputs)
+        inputs = f"*{op.inputs[0]}" if op.variadic else ", ".join(op.inputs)
         lines += [
             "if composed.get():  # mg.unfused()",
             f"    return without_constants(op, op.reference({inputs}{_statics(op, 'hint')}))",
@@ -103,8 +111,21 @@ def _normalise(op: Op) -> list[str]:
     return lines
 
 
-def _unwrap(op: Op) -> list[str]:
+def _arrays(op: Op) -> str:
+    """The inputs' arrays, as arguments."""
+    return f"*{op.inputs[0]}_" if op.variadic else ", ".join(f"{name}_" for name in op.inputs)
+
+
+def _parents(op: Op) -> str:
+    return f"tuple({op.inputs[0]}_n)" if op.variadic else _tuple(f"{name}_n" for name in op.inputs)
+
+
+def _unwrap(op: Op, watched: bool) -> list[str]:
     """`x_` is the array or number of x, `x_n` its node.  Without a Tensor the op is its forward."""
+    if op.variadic:
+        (xs,) = op.inputs
+        lines = [f"{xs}_, {xs}_n = each_operand({xs})", f"if {xs}_n is None:  # no Tensor"]
+        return [*lines, *_indented(_bare(op, watched))]
     lines = ["# x_ is the array or number of x, x_n its node (None: no gradient wanted)"]
     for i, name in enumerate(op.inputs):
         node = f"{name}.node" if name in op.differentiable else "None"
@@ -119,22 +140,25 @@ def _unwrap(op: Op) -> list[str]:
         if op.inputs[1:]:
             others = " or ".join(f"isinstance({other}, Tensor)" for other in op.inputs[1:])
             lines += [f"elif {others}:", lift]
-        lines += ["else:  # arrays in, arrays out", *_indented(_bare(op))]
+        lines += ["else:  # arrays in, arrays out", *_indented(_bare(op, watched))]
     return lines
 
 
-def _bare(op: Op) -> list[str]:
-    inputs = ", ".join(op.inputs)
-    known = " or ".join(f"XP.get(type({name}))" for name in op.inputs)
+def _bare(op: Op, watched: bool) -> list[str]:
+    inputs = _arrays(op) if op.variadic else ", ".join(op.inputs)
+    known = "" if op.variadic else "".join(f"XP.get(type({name})) or " for name in op.inputs)
     run = f"forward(xp, {inputs}{_statics(op)})"
-    return [
-        f"xp = {known} or space_of({inputs})",
-        f"return without_hint({run})" if op.reference is not None else f"return {run}",
-    ]
+    lines = [f"xp = {known}space_of({inputs})"]
+    if watched:
+        lines += ["start = clock()", f"y = without_hint({run})"]
+        return [*lines, f"seen(op, ({inputs},), y, clock() - start)", "return y"]
+    return [*lines, f"return without_hint({run})" if op.reference is not None else f"return {run}"]
 
 
 def _unify(op: Op) -> list[str]:
     """Operands of unlike type or dtype meet by the rules in `unify`; the usual cases skip it."""
+    if op.variadic:
+        return [f"{op.inputs[0]}_ = unify(*{op.inputs[0]}_)"]
     lines = []
     first, *others = op.unified
     # where another input is the Tensor, these may be numbers all, which have no dtype to compare
@@ -156,14 +180,13 @@ def _unify(op: Op) -> list[str]:
     return lines
 
 
-def _run(op: Op) -> list[str]:
-    arrays = [f"{name}_" for name in op.inputs]
+def _run(op: Op, watched: bool) -> list[str]:
+    space = " or ".join(f"XP[type({name}_)]" for name in op.inputs)
     lines = [
-        "xp = " + " or ".join(f"XP[type({array})]" for array in arrays),
-        "try:",
-        f"    y = forward(xp, {', '.join(arrays)}{_statics(op)})",
-        "except Exception as error:",
-        f"    reraise(op, error, {_tuple(arrays)})",
+        f"xp = space_of({_arrays(op)})" if op.variadic else f"xp = {space}",
+        *["start = clock()"] * watched,
+        f"y = forward(xp, {_arrays(op)}{_statics(op)})",
+        *["seconds = clock() - start"] * watched,
     ]
     if op.reference is not None:
         lines += [
@@ -175,36 +198,49 @@ def _run(op: Op) -> list[str]:
     return lines
 
 
-def _record(op: Op) -> list[str]:
+def _record(op: Op, watched: bool) -> list[str]:
     saved = _tuple(_saved(op, name) for name in op.kept)
-    parents = _tuple(f"{name}_n" for name in op.inputs)
+    tell = f"seen(op, ({_arrays(op)},), t, seconds)"
     lines = [
         "if type(y) not in XP:",
         "    if type(y) is tuple:",
-        f"        return several(op, y, {saved if op.differentiable else '()'}, {parents})",
+        f"        t = several(op, y, {saved if op.differentiable else '()'}, {_parents(op)})",
+        *[f"        {tell}"] * watched,
+        "        return t",
         "    y = xp.asarray(y)  # NumPy gives a scalar for a 0-d result",
     ]
     if op.differentiable:
-        needed = " or ".join(f"{name}_n is not None" for name in op.differentiable)
         lines += [
             "node = None",
-            f"if ({needed}) and recording.get():",
+            f"if ({_needed(op)}) and recording.get():",
             "    node = new(Node)",
             "    node.id, node.op = tick(), op",
-            f"    node.parents = {parents}",
+            f"    node.parents = {_parents(op)}",
             f"    node.saved = {saved}",
             "    node.shape, node.dtype = y.shape, y.dtype",
         ]
     node = "node" if op.differentiable else "None"
-    return [*lines, "t = new(Tensor)", f"t.array, t.node, t.grad = y, {node}, None", "return t"]
+    lines += ["t = new(Tensor)", f"t.array, t.node, t.grad = y, {node}, None"]
+    return [*lines, *[tell] * watched, "return t"]
+
+
+def _needed(op: Op) -> str:
+    """Whether somebody wants a gradient."""
+    if op.variadic:
+        return f"any({op.inputs[0]}_n)"
+    return " or ".join(f"{name}_n is not None" for name in op.differentiable)
 
 
 def _saved(op: Op, name: str) -> str:
     """What is kept for a name: an input only if a rule that asks for it will run."""
     if name == "in_shapes":
+        if op.variadic:
+            return f"tuple(map(shape_of, {op.inputs[0]}_))"
         return _tuple(f"shape_of({each}_)" for each in op.inputs)
     if name not in op.inputs:
         return name
+    if op.variadic:
+        return f"tuple({name}_)"
     if op.joint is not None or len(op.inputs) == 1:
         return f"{name}_"
     askers = [each for each, asked in zip(op.inputs, op.asked, strict=True) if name in asked]
@@ -212,16 +248,16 @@ def _saved(op: Op, name: str) -> str:
     return f"{name}_ if {needed} else None"
 
 
-# ---- pull: from the cotangent of the output, those of the inputs that need one -------
+# ---- pull: from the cotangent of the output, those of the inputs that need one -------------------
 
 
 def _pull(op: Op) -> list[str]:
-    lines = [f"{_tuple(f'{name}_n' for name in op.inputs)} = parents"]
+    lines = [] if op.variadic else [f"{_parents(op)} = parents"]
     if op.kept:
         lines.append(f"{_tuple(op.kept)} = saved")
     if op.joint is not None:
         if "needs" in op.asked[0]:
-            lines.append("needs = " + _tuple(f"{name}_n is not None" for name in op.inputs))
+            lines.append("needs = tuple([parent is not None for parent in parents])")
         return [*lines, f"return rule0({', '.join(op.asked[0])})"]
     calls = []
     for i, (name, asked) in enumerate(zip(op.inputs, op.asked, strict=True)):

@@ -1,12 +1,16 @@
-"""What can go wrong, in four kinds; each is also the built-in error to expect."""
+"""What can go wrong, in a few kinds; each is also the built-in error to expect."""
 
 
 class ShapeError(ValueError):
     """Shapes, axes or sizes that do not fit."""
 
 
+class OutOfRangeError(ShapeError, IndexError):
+    """An index or an axis that is not there."""
+
+
 class DTypeError(TypeError):
-    """An element type that an operation cannot take."""
+    """An element type, or a type of argument, that an operation cannot take."""
 
 
 class DeviceError(RuntimeError):

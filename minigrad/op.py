@@ -17,39 +17,35 @@ from __future__ import annotations
 import inspect
 import itertools
 import linecache
+import time
+from collections import namedtuple
 from collections.abc import Callable, Sequence
+from types import CodeType
 from typing import Any
 
-from . import backend, codegen
+import numpy as np
+
+from . import backend, calling, codegen
 from .arrays import sizes
-from .calling import (
-    floats,
-    one_of,
-    operand,
-    reraise,
-    several,
-    shape_of,
-    space_of,
-    unify,
-    without_constants,
-    without_hint,
-)
 from .errors import GraphError
 from .graph import Node, tick
 from .hint import Hint as Hint
 from .hint import Sealed
 from .modes import composed, kernels_on, recording
 from .reference import through_reference
+from .samples import Sampler, anything, elementwise
 from .tensor import Tensor
 
 Rule = Callable[..., Any]
+Seen = Callable[["Op", tuple[Any, ...], Any, float], None]
 registry: dict[str, Op] = {}
-wrappers: list[Callable[[Op, Callable[..., Any]], Callable[..., Any]]] = []  # see watching.py
 RESERVED = {"g", "y", "hint", "in_shapes", "needs"}
 
 
 class Op:
     """A differentiable operation: what it computes, and its rules or its reference."""
+
+    seen: Seen | None = None  # who is told of every run of every op (see watching.py)
 
     def __init__(
         self,
@@ -57,23 +53,24 @@ class Op:
         rules: Sequence[Rule | None],
         reference: Rule | None,
         *,
+        samples: Sampler | None = None,
         constant: tuple[int, ...] = (),
+        outputs: str = "",
         untracked: tuple[str, ...] = (),
         star: str | None = None,
         order: str = "",
         floating: bool = False,
+        view: bool = False,
     ) -> None:
-        self.forward, self.reference, self.method = forward, reference, False
-        self.constant, self.untracked, self.star, self.floating = (
-            constant,
-            untracked,
-            star,
-            floating,
-        )
+        self.forward, self.reference, self.samples = forward, reference, samples
+        self.constant, self.untracked, self.star = constant, untracked, star
+        self.floating, self.view, self.method = floating, view, False
         self.name, self.doc = forward.__name__, inspect.getdoc(forward) or ""
+        self.outputs = namedtuple(self.name, outputs) if outputs else None
         self.kernels: dict[str, list[tuple[str | None, Callable[..., Any]]]] = {}
         parameters = list(inspect.signature(forward).parameters.values())[1:]
-        self.inputs = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+        self.inputs = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
+        self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         self.statics = {p.name: p for p in parameters if p.kind is p.KEYWORD_ONLY}
         self.order = order.split() or [*self.inputs, *self.statics]
         self._check_names()
@@ -128,26 +125,34 @@ class Op:
         return add
 
     def choose_body(self) -> None:
-        """What computes the op: its forward, its kernels before it, watchers around them."""
-        body = _with_kernels(self) if self.kernels else self.forward
-        for wrap in wrappers:
-            body = wrap(self, body)
-        self._space["forward"] = body
+        """What computes the op: its forward, or its kernels before it."""
+        self._space["forward"] = _with_kernels(self) if self.kernels else self.forward
 
     def _write(self) -> None:
-        self.source = codegen.source(self)
-        file, lines = f"<op {self.name}>", self.source.splitlines(keepends=True)
-        linecache.cache[file] = len(self.source), None, lines, file  # what tracebacks will show
         self._space.update({f"rule{i}": rule for i, rule in enumerate(self.rules)})
-        exec(compile(self.source, file, "exec"), self._space)
-        self.pull: Callable[..., Any] = self._space["pull"]
-        written = self._space[self.name]
+        self.source, self._codes = codegen.source(self), dict[bool, CodeType]()
         if not hasattr(self, "call"):
-            self.call: Any = written
-        self.call.__code__ = written.__code__  # whoever imported the function sees the new rule
+            self.call: Any = self._compiled(watched=False)
+        self.choose_code()  # whoever imported the function sees the new rule
         self.call.__doc__, self.call.__module__ = self.doc, self.forward.__module__
         self.call.__defaults__ = codegen.defaults(self)
         self.call.op = self
+        self.pull: Callable[..., Any] = self._space["pull"]
+
+    def _compiled(self, watched: bool) -> Any:
+        text = codegen.source(self, watched)
+        file, lines = f"<op {self.name}>", text.splitlines(keepends=True)
+        linecache.cache[file] = len(text), None, lines, file  # what tracebacks will show
+        exec(compile(text, file, "exec"), self._space)
+        return self._space[self.name]
+
+    def choose_code(self) -> None:
+        """Which text runs: where nobody watches, one that knows nothing of it, at no cost."""
+        watched = Op.seen is not None
+        if watched not in self._codes:
+            self._codes[watched] = self._compiled(watched).__code__
+        self._space.update(seen=Op.seen, clock=time.perf_counter)
+        self.call.__code__ = self._codes[watched]
 
     def _check_names(self) -> None:
         clash = RESERVED & set(self.inputs)
@@ -160,6 +165,10 @@ class Op:
             raise TypeError(
                 f"op {self.name}: no array input; write `def {self.name}(xp, x, *, option=...)`: "
                 "arrays first, static arguments by keyword"
+            )
+        if self.variadic and len(self.inputs) > 1:
+            raise TypeError(
+                f"op {self.name}: *{self.inputs[-1]} must be the only input, not {self.inputs}"
             )
 
     def _check_asked(self) -> None:
@@ -185,19 +194,23 @@ def op(
         rules: pull-backs in the inputs' order; None for an input without a gradient (indices,
             masks).
         method: whether the op becomes a method of Tensor and a name in `mg`.
+        samples: calls to try the op with (see samples.py): they put it under every law.
         constant: outputs (by position) that carry no gradient.
+        outputs: names of several outputs, which make them a named tuple: "values indices".
         star: the static argument that the public function takes as `*args` (shapes, axes).
         order: the public order of arguments, where it is not inputs first.
         floating: integers become the default dtype first.
         untracked: inputs of an op with a joint rule, or none, that carry no gradient (indices,
             labels).
+        view: whether a result may share memory with its input, read-only.
 
     Raises:
         NameError: a rule asks for an unknown name, or an input has a reserved one.
         TypeError: the number of rules is not the number of inputs.
 
     The forward is `forward(xp, *arrays, *, static=...)`: it sees arrays of one backend, `xp` is
-    their namespace.
+    their namespace.  `forward(xp, *xs, static=...)` takes any number of arrays, and has one joint
+    rule, given by `@name.vjp`, which returns a gradient for each.
     """
     return lambda forward: _defined(Op(forward, rules, None, **options), method)
 
@@ -221,7 +234,7 @@ def _defined(new: Op, method: bool) -> Any:
             f"an op called {new.name!r} exists already in {old.forward.__module__}: give yours "
             "another name"
         )
-    if method:
+    if method and not new.variadic:
         if old is None and new.name in vars(Tensor):
             raise NameError(
                 f"op {new.name}: Tensor.{new.name} means something else; give the op another "
@@ -267,9 +280,8 @@ def _with_kernels(o: Op) -> Callable[..., Any]:
 
 def _names() -> dict[str, Any]:
     """What the generated text refers to."""
-    helpers: list[Any] = [Hint, Node, Sealed, Tensor]  # kinds of things
-    helpers += [operand, sizes, one_of, unify, floats, shape_of, space_of]  # on the way in
-    helpers += [several, without_constants, without_hint, reraise]  # on the way out
+    helpers = [getattr(calling, name) for name in calling.HELPERS]
+    helpers += [Hint, Node, Sealed, Tensor, sizes]
     return {each.__name__: each for each in helpers} | {
         "XP": backend.XP,
         "composed": composed,
@@ -282,13 +294,26 @@ def _names() -> dict[str, Any]:
 # ---- the ops that the sweep and the engine itself need -------------------------------------------
 
 
-@op(lambda g: g)
+@op(lambda g: g, samples=elementwise(anything))
 def clone(xp: Any, x: Any) -> Any:
-    """A copy of x, with x's history.        d x = dx"""
+    """A copy of x, with x's history.        d clone x = dx
+
+    >>> x = mg.tensor([1.0, 2.0])
+    >>> mg.clone(x)
+    tensor([1., 2.])
+    """
     return x.copy()
 
 
-@op(lambda g: g, method=False)  # the sweep gives every gradient its tensor's dtype
+@op(  # the sweep gives every gradient its tensor's dtype
+    lambda g: g,
+    method=False,
+    samples=elementwise(anything, options=lambda draw: {"dtype": np.dtype(np.float64)}),
+)
 def cast(xp: Any, x: Any, *, dtype: Any) -> Any:
-    """x in another floating dtype.        d x = dx"""
+    """x in another floating dtype.        d cast x = dx
+
+    >>> mg.tensor([1.0, 2.0]).to(mg.float64).dtype
+    dtype('float64')
+    """
     return x.astype(dtype)

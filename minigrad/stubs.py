@@ -33,14 +33,15 @@ STATIC_TYPES = {
     "max": "float | None",
     "start_dim": "int",
     "end_dim": "int",
-    "axis0": "int",
-    "axis1": "int",
+    **dict.fromkeys(("axis0", "axis1", "dim0", "dim1"), "int"),
+    "dims": "int | Sequence[int]",
 }
 
 
 def function_stub(op: Op) -> str:
     """An op as a function of `mg`."""
-    return f"def {op.name}({_parameters(op, method=False)}) -> Tensor:\n{_quoted(op.doc, 4)}\n"
+    parameters = _parameters(op, method=False)
+    return f"def {op.name}({parameters}) -> {_op_result(op)}:\n{_quoted(op.doc, 4)}\n"
 
 
 def method_stub(name: str, value: Any) -> str:
@@ -50,7 +51,7 @@ def method_stub(name: str, value: Any) -> str:
     op = getattr(value, "op", None)
     if isinstance(op, Op) and op.name == name:
         parameters = _parameters(op, method=True)
-        return f"    def {name}({parameters}) -> Tensor:\n{_quoted(op.doc, 8)}\n"
+        return f"    def {name}({parameters}) -> {_op_result(op)}:\n{_quoted(op.doc, 8)}\n"
     ignore = "  # type: ignore[override]" if name in ("__eq__", "__ne__") else ""
     return f"    def {name}({_plain_parameters(value)}) -> {_result(value)}: ...{ignore}\n"
 
@@ -93,6 +94,12 @@ def init_text() -> str:
     )
 
 
+def _op_result(op: Op) -> str:
+    """What an op returns: a forward with several outputs says so in its annotation."""
+    found = inspect.signature(op.forward).return_annotation
+    return found.replace("Array", "Tensor") if "tuple" in str(found) else "Tensor"
+
+
 def _parameters(op: Op, method: bool) -> str:
     parts, keyword_only = [], False
     for i, (name, default) in enumerate(codegen.parameters(op).items()):
@@ -106,10 +113,10 @@ def _parameters(op: Op, method: bool) -> str:
             parts.append(
                 f"{name}: {STATIC_TYPES.get(name, 'Any') if name in op.statics else 'Any'}{given}"
             )
-    aliases = [codegen.ALIASES[n] for n in op.statics if n in codegen.ALIASES and n != op.star]
+    aliases = [codegen.ALIASES[name] for name in codegen.aliased(op)]
     if aliases and not keyword_only:
         parts.append("*")
-    return ", ".join(parts + [f"{name}: {STATIC_TYPES[name]} = ..." for name in aliases])
+    return ", ".join(parts + [f"{name}: {STATIC_TYPES.get(name, 'Any')} = ..." for name in aliases])
 
 
 def _plain_parameters(function: Callable[..., Any]) -> str:

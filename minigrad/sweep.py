@@ -136,12 +136,14 @@ def _pull(node: Node, g: Any, parents: Sequence[Any], create_graph: bool) -> Any
 
 def _recorded(node: Node) -> tuple[Any, ...]:
     """What a node saved, as Tensors with their history: rules on them are recorded."""
-    parents = dict(zip(node.op.inputs, node.parents, strict=True))
+    parents = {} if node.op.variadic else dict(zip(node.op.inputs, node.parents, strict=True))
     values: list[Any] = []
     for name, value in zip(node.op.kept, node.saved or (), strict=True):
         if name == "y":
             several = isinstance(value, tuple)
             value = outputs_of(node, value) if several else handle(value, node)
+        elif node.op.variadic and name in node.op.inputs:
+            value = tuple([handle(v, p) for v, p in zip(value, node.parents, strict=True)])
         elif name in parents and backend.find(value) is not None:
             value = handle(value, parents[name])
         elif type(value) is Hint:

@@ -2,24 +2,57 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
+from .backend import find
 from .calling import shape_of
-from .op import Op, registry, wrappers
+from .graph import Node
+from .op import Op, registry
+from .tensor import Tensor
 
 
 @dataclass(frozen=True)
 class Event:
-    """One op that ran: its name, its inputs' shapes, the seconds that its forward took."""
+    """One op that ran: its name, its inputs' shapes, the seconds that its forward took.
+
+    `kept` counts the bytes that the graph keeps alive for its backward.
+    """
 
     name: str
     shapes: tuple[tuple[int, ...], ...]
     seconds: float
+    kept: int = 0
+
+
+# op, inputs (arrays or numbers), result (Tensors where the call was given some), seconds
+Watcher = Callable[[Op, tuple[Any, ...], Any, float], None]
+_watchers: list[Watcher] = []
+
+
+@contextmanager
+def watched(watcher: Watcher) -> Iterator[None]:
+    """Tell `watcher` of every op that runs inside, in any thread: forward, backward, in rules."""
+    _watchers.append(watcher)
+    _tell()
+    try:
+        yield
+    finally:
+        _watchers.remove(watcher)
+        _tell()
+
+
+def _tell() -> None:
+    Op.seen = staticmethod(_seen) if _watchers else None
+    for op in list(registry.values()):
+        op.choose_code()
+
+
+def _seen(op: Op, inputs: tuple[Any, ...], result: Any, seconds: float) -> None:
+    for watcher in list(_watchers):
+        watcher(op, inputs, result, seconds)
 
 
 @contextmanager
@@ -30,32 +63,40 @@ def watch(callback: Callable[[Event], None]) -> Iterator[None]:
 
     Example:
         >>> import minigrad as mg
-        >>> names = []
-        >>> with mg.watch(lambda event: names.append(event.name)):
-        ...     y = (mg.tensor([1.0, 2.0]) * 3).sum()
-        >>> names
-        ['mul', 'sum']
+        >>> events = []
+        >>> x = mg.tensor([1.0, 2.0], requires_grad=True)
+        >>> with mg.watch(events.append):
+        ...     y = (x * x).sum()
+        >>> [(event.name, event.kept) for event in events]
+        [('mul', 8), ('sum', 0)]
     """
 
-    def observed(op: Op, body: Callable[..., Any]) -> Callable[..., Any]:
-        def run(xp: ModuleType, *arrays: Any, **statics: Any) -> Any:
-            start = time.perf_counter()
-            y = body(xp, *arrays, **statics)
-            seconds = time.perf_counter() - start
-            callback(Event(op.name, tuple(shape_of(a) for a in arrays), seconds))
-            return y
+    def report(op: Op, inputs: tuple[Any, ...], result: Any, seconds: float) -> None:
+        shapes = tuple([shape_of(a) for a in inputs])
+        callback(Event(op.name, shapes, seconds, bytes_kept(node_of(result))))
 
-        return run
-
-    wrappers.append(observed)
-    _choose_bodies()
-    try:
+    with watched(report):
         yield
-    finally:
-        wrappers.remove(observed)
-        _choose_bodies()
 
 
-def _choose_bodies() -> None:
-    for op in list(registry.values()):
-        op.choose_body()
+def node_of(result: Any) -> Node | None:
+    """The node of the op that gave this result, or None where nothing was recorded."""
+    for y in result if isinstance(result, tuple) else (result,):
+        if isinstance(y, Tensor) and y.node is not None:
+            # one output of several has a small node of its own, whose parent is the op's
+            return y.node.parents[0] if isinstance(y.node.op, int) else y.node
+    return None
+
+
+def saved_arrays(node: Node | None) -> list[Any]:
+    """The arrays that a node keeps for its rules."""
+    found: list[Any] = []
+    for value in (node.saved or ()) if node is not None else ():
+        parts = value if isinstance(value, tuple) else (value,)
+        found += [part for part in parts if find(part) is not None]
+    return found
+
+
+def bytes_kept(node: Node | None) -> int:
+    """How many bytes a node keeps for its rules; what it names twice counts once."""
+    return sum({id(a): a.nbytes for a in saved_arrays(node)}.values())

@@ -6,6 +6,7 @@ import pkgutil
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import minigrad
@@ -55,7 +56,10 @@ def test_the_readme_example_is_about_fifteen_lines():
 
 @pytest.mark.parametrize("name", modules())
 def test_docstring_examples_give_what_they_say(name):
-    results = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
+    names = {"mg": minigrad, "np": np}  # ops stand below `import minigrad as mg`
+    results = doctest.testmod(
+        importlib.import_module(name), optionflags=doctest.ELLIPSIS, extraglobs=names
+    )
     assert results.failed == 0
 
 
