@@ -7,9 +7,10 @@
 tensor([2., 4.])
 """
 
+from . import func, nn, optim, testing
 from . import kernels as _kernels  # now, so that no later import hides `mg.kernels` behind it
-from . import nn, optim, testing
 from . import ops as _ops  # fills the registry
+from .anomaly import detect_anomaly
 from .create import (
     arange,
     empty,

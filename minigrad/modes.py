@@ -1,4 +1,4 @@
-"""Switches: recording or not, composed or fused, kernels or none.
+"""Switches: recording or not, composed or fused, kernels or none, first run or recomputation.
 
 Each holds for its thread and its async task.
 
@@ -20,6 +20,9 @@ composed: ContextVar[bool] = ContextVar("composed", default=False)
 kernels_on: ContextVar[bool] = ContextVar(
     "kernels_on", default=os.environ.get("MINIGRAD_KERNELS", "on").lower() != "off"
 )
+
+# whether a checkpoint runs its function anew: what moves once a call must not move again
+recomputing: ContextVar[bool] = ContextVar("recomputing", default=False)
 
 # who entered which switch here, and what it had been: for one thread or task
 _entered: ContextVar[tuple[tuple[Switch, bool], ...]] = ContextVar("entered", default=())

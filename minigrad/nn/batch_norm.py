@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..backend import Array
 from ..errors import ShapeError
+from ..modes import recomputing
 from ..ops import batch_norm as ops
 from ..tensor import Tensor
 from .checks import check_floating
@@ -58,7 +59,7 @@ def batch_norm(
     y, mean, var = normalise_by_batch(x, weight, bias, eps, fused)
     values = unbiased(var.array, x.size // max(x.shape[1], 1))
     for running, batch in ((running_mean, mean.array), (running_var, values)):
-        if running is not None and x.size:
+        if running is not None and x.size and not recomputing.get():
             move_average(running, batch, momentum)
     return y
 

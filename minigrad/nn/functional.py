@@ -10,7 +10,7 @@ from typing import Any
 from .. import random
 from ..errors import DTypeError, ShapeError
 from ..ops import conv as _conv
-from ..ops import elementwise, reduce
+from ..ops import elementwise, piecewise, reduce
 from ..ops import linear as _linear
 from ..ops import loss as _loss
 from ..ops import pool as _pool
@@ -18,7 +18,7 @@ from ..tensor import Tensor
 from .batch_norm import batch_norm as batch_norm
 from .checks import check_affine, check_floating, pair
 
-relu, tanh, sigmoid = elementwise.relu, elementwise.tanh, elementwise.sigmoid
+relu, tanh, sigmoid = piecewise.relu, elementwise.tanh, elementwise.sigmoid
 softmax, log_softmax = reduce.softmax, reduce.log_softmax
 
 
@@ -186,14 +186,16 @@ def cross_entropy(
 
     Args:
         x: logits (N, C), or (N, C, d1, …).
-        target: integer labels in [0, C) of shape (N,), or (N, d1, …).
+        target: integer labels in [0, C) of shape (N,), or (N, d1, …).  Those on the host are
+            looked at; on a GPU that would wait for the device, so a label out of range makes the
+            loss and its gradient NaN there.
         ignore_index: a label whose rows count for nothing.
         reduction: "mean" over the rows that count, "sum", or "none".
 
     Raises:
         ShapeError: shapes that do not fit.
         DTypeError: labels that are not integers.
-        IndexError: a label outside [0, C).
+        IndexError: a label outside [0, C), on the host.
         ValueError: an unknown reduction.
     """
     check_floating("cross_entropy", x)
@@ -203,13 +205,15 @@ def cross_entropy(
         )
     if not isinstance(ignore_index, int):
         raise TypeError(f"ignore_index was given as {ignore_index!r}: give a label (an integer)")
-    labels = target if isinstance(target, Tensor) else Tensor(target, device=x.device)
+    labels = target if isinstance(target, Tensor) else Tensor(target)
     if x.ndim < 2 or labels.shape != (x.shape[0], *x.shape[2:]):
         raise ShapeError(
             f"cross_entropy got logits {x.shape} and labels {labels.shape}: they must be (N, C) "
             "and (N,), or (N, C, d1, …) and (N, d1, …)"
         )
     _check_labels(labels, x.shape[1], ignore_index)
+    if labels is not target and labels.device == "cpu":
+        labels = labels.to(x.device)
     if x.ndim > 2:
         x = x.permute(0, *range(2, x.ndim), 1).reshape(-1, x.shape[1])
     losses: Tensor = _loss.cross_entropy(
@@ -221,9 +225,11 @@ def cross_entropy(
 def _check_labels(labels: Tensor, classes: int, ignore_index: int) -> None:
     if labels.dtype.kind not in "iu":
         raise DTypeError(f"labels are {labels.dtype}: give integers, such as labels.to(mg.int64)")
+    if labels.device != "cpu":
+        return
     values = labels.array
     wrong = (values != ignore_index) & ((values < 0) | (values >= classes))
-    if labels.device == "cpu" and wrong.any():  # on a GPU this look would wait for the device
+    if wrong.any():
         raise IndexError(
             f"label {values[wrong].reshape(-1)[0]} is out of range for {classes} classes: labels "
             f"go from 0 to {classes - 1}, or are ignore_index={ignore_index}"

@@ -278,7 +278,10 @@ def _once(pairs: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
 
 
 def _host(value: Any) -> np.ndarray[Any, Any]:
-    return value.numpy() if isinstance(value, Tensor) else np.asarray(value)
+    if isinstance(value, Tensor):
+        return value.numpy()
+    home = backend.find(value)
+    return np.asarray(value) if home is None else home.to_numpy(value)
 
 
 def _load(target: Tensor, value: np.ndarray[Any, Any]) -> None:

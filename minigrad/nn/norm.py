@@ -17,7 +17,7 @@ import numpy as np
 
 from ..create import full_like, ones, zeros
 from ..errors import ShapeError
-from ..modes import no_grad
+from ..modes import no_grad, recomputing
 from ..tensor import Tensor
 from . import batch_norm as steps
 from .checks import check_count
@@ -107,7 +107,7 @@ class _BatchNorm(Module):
         if self.training:
             steps.check_enough_values(x)
         y, mean, var = steps.normalise_by_batch(x, self.weight, self.bias, self.eps, self.fused)
-        if self.training and self.running_mean is not None and x.size:
+        if self.training and self.running_mean is not None and x.size and not recomputing.get():
             receive = _receivers.get().get(id(self), self._move)
             receive(mean, var, x.size // self.num_features)
         return y
@@ -115,7 +115,7 @@ class _BatchNorm(Module):
     def _move(self, mean: Tensor, var: Tensor, n: int) -> None:
         """The running statistics take in one batch."""
         running_mean, running_var, count = self._running()
-        momentum = 1 / (int(count) + 1) if self.momentum is None else self.momentum
+        momentum = 1 / (count.array + 1) if self.momentum is None else self.momentum
         steps.move_average(running_mean, mean.array, momentum)
         steps.move_average(running_var, steps.unbiased(var.array, n), momentum)
         count.rebind(count.array + 1)
@@ -185,7 +185,9 @@ class _Pool:
     """
 
     def __init__(self) -> None:
-        self.n, self.mean, self.squares = 0, 0.0, 0.0
+        self.n = 0
+        self.mean: Any = 0.0  # an array from the first batch on
+        self.squares: Any = 0.0
 
     def add(self, mean: Tensor, var: Tensor, n: int) -> None:
         """Take in a batch of n values per channel."""
@@ -243,4 +245,4 @@ def _set_stats(module: _BatchNorm, pool: _Pool) -> None:
     if pool.n:
         unbiased = pool.squares / max(pool.n - 1, 1)
         for buffer, values in ((running_mean, pool.mean), (running_var, unbiased)):
-            buffer.rebind(np.asarray(values).astype(buffer.dtype))
+            buffer.rebind(values.astype(buffer.dtype))
