@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 REQUIRED = inspect.Parameter.empty
 # NumPy's keyword -> PyTorch's, accepted as well
-ALIASES = {"axis": "dim", "keepdims": "keepdim", "axis0": "dim0", "axis1": "dim1", "axes": "dims"}
+ALIASES = {"axis": ("dim",), "keepdims": ("keepdim",), "axis0": ("dim0",), "axis1": ("dim1",)}
 INDENT = "    "
 
 
@@ -53,7 +53,7 @@ def parameters(op: Op) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in op.order:
         default = op.statics[name].default if name in op.statics else REQUIRED
-        optional = name in ALIASES or any(d is not REQUIRED for d in found.values())
+        optional = name in op.aliases or any(d is not REQUIRED for d in found.values())
         found[name] = None if default is REQUIRED and optional else default
     return found
 
@@ -71,13 +71,14 @@ def signature(op: Op) -> str:
         literal = default if isinstance(default, int | float | str | None) else None
         given = name if default is REQUIRED else f"{name}={literal!r}"
         parts.append(f"*{name}" if name == op.star else given)
-    aliases = [f"{ALIASES[name]}=None" for name in aliased(op)]
+    aliases = [f"{alias}=None" for _, alias in aliased(op)]
     return ", ".join([*parts, *["*"] * bool(aliases), *aliases])
 
 
-def aliased(op: Op) -> list[str]:
-    """The static arguments that may be given under PyTorch's name."""
-    return [name for name in op.statics if name in ALIASES and name != op.star]
+def aliased(op: Op) -> list[tuple[str, str]]:
+    """The static arguments that may be given under PyTorch's name, each with that name."""
+    names = [name for name in op.statics if name != op.star]
+    return [(name, alias) for name in names for alias in op.aliases.get(name, ())]
 
 
 def _statics(op: Op, without: str = "") -> str:
@@ -90,8 +91,8 @@ def _statics(op: Op, without: str = "") -> str:
 def _normalise(op: Op) -> list[str]:
     """Bring the arguments into one form."""
     lines = []
-    for name in aliased(op):
-        alias, default = ALIASES[name], parameters(op)[name]
+    for name, alias in aliased(op):
+        default = parameters(op)[name]
         lines += [
             f"if {alias} is not None:",
             f"    {name} = one_of({name!r}, {name}, {default!r}, {alias!r}, {alias})",

@@ -19,7 +19,7 @@ import itertools
 import linecache
 import time
 from collections import namedtuple
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import CodeType
 from typing import Any
 
@@ -61,10 +61,12 @@ class Op:
         order: str = "",
         floating: bool = False,
         view: bool = False,
+        aliases: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         self.forward, self.reference, self.samples = forward, reference, samples
         self.constant, self.untracked, self.star = constant, untracked, star
         self.floating, self.view, self.method = floating, view, False
+        self.aliases = {**codegen.ALIASES, **(aliases or {})}
         self.name, self.doc = forward.__name__, inspect.getdoc(forward) or ""
         self.outputs = namedtuple(self.name, outputs) if outputs else None
         self.kernels: dict[str, list[tuple[str | None, Callable[..., Any]]]] = {}
@@ -202,6 +204,7 @@ def op(
         floating: integers become the default dtype first.
         untracked: inputs of an op with a joint rule, or none, that carry no gradient (indices,
             labels).
+        aliases: other names of static arguments, beside `dim` for `axis` and the like.
         view: whether a result may share memory with its input, read-only.
 
     Raises:

@@ -107,8 +107,8 @@ def nonzero(draw: Draw, shape: Shape) -> Values:
 
 
 def within_one(draw: Draw, shape: Shape) -> Values:
-    """Values between -0.9 and 0.9."""
-    return np.asarray(draw.rng().uniform(-0.9, 0.9, shape))
+    """Values between -0.7 and 0.7."""
+    return np.asarray(draw.rng().uniform(-0.7, 0.7, shape))
 
 
 def apart(draw: Draw, shape: Shape) -> Values:

@@ -113,7 +113,7 @@ def _parameters(op: Op, method: bool) -> str:
             parts.append(
                 f"{name}: {STATIC_TYPES.get(name, 'Any') if name in op.statics else 'Any'}{given}"
             )
-    aliases = [codegen.ALIASES[name] for name in codegen.aliased(op)]
+    aliases = [alias for _, alias in codegen.aliased(op)]
     if aliases and not keyword_only:
         parts.append("*")
     return ", ".join(parts + [f"{name}: {STATIC_TYPES.get(name, 'Any')} = ..." for name in aliases])

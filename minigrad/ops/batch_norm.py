@@ -18,6 +18,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..op import Hint, cast, fused
+from ..samples import anything, nonzero, positive
 from .elementwise import rsqrt
 from .reduce import sum
 from .shape import reshape
@@ -78,11 +79,40 @@ def _like(y, x):
 # ---- the same by hand ----------------------------------------------------------------------------
 
 
-@fused(reference=batch_norm_reference, constant=(1, 2))
+def _batch(draw):
+    """x (N, C, …) whose channels spread over more than 1, its axes and eps, and (C,)."""
+    shape = (draw.integer(2, 4), draw.integer(1, 2), *draw.shape(most=2, side=(1, 2)))
+    x = nonzero(draw, shape)
+    x[:1], x[1:2] = positive(draw, x[:1].shape), -positive(draw, x[:1].shape)
+    return x, {"axes": (0, *range(2, x.ndim)), "eps": draw.one_of(1e-5, 1e-3, 0.1)}, shape[1:2]
+
+
+def _train_samples(draw):
+    x, statics, channels = _batch(draw)
+    return (x, anything(draw, channels), anything(draw, channels)), statics
+
+
+def _grad_samples(draw):
+    x, statics, channels = _batch(draw)
+    return (x, anything(draw, channels), anything(draw, x.shape)), statics
+
+
+def _eval_samples(draw):
+    x, statics, channels = _batch(draw)
+    given = [domain(draw, channels) for domain in (anything, positive, anything, anything)]
+    return (x, *given), statics
+
+
+@fused(reference=batch_norm_reference, constant=(1, 2), samples=_train_samples)
 def batch_norm(xp, x, gamma, beta, *, axes, eps):
     """y, mean, var: x normalised by its own statistics, which carry no gradient.
 
     y = gamma · (x - mean) / √(var + eps) + beta
+
+    >>> from minigrad.ops.batch_norm import batch_norm
+    >>> y, mean, var = batch_norm(mg.tensor([[1.0], [3.0]]), 1.0, 0.0, axes=(0,), eps=0.0)
+    >>> y.tolist(), mean.tolist(), var.tolist()
+    ([[-1.0], [1.0]], [2.0], [1.0])
     """
     c, var, hint = _normaliser(xp, _wide(x), axes, eps)
     m, d, r = hint
@@ -96,11 +126,17 @@ def _(g, x, gamma, axes, eps, hint):
     return batch_norm_grad(x, gamma, g, axes=axes, eps=eps, hint=hint)
 
 
-@fused(reference=batch_norm_grad_reference)
+@fused(reference=batch_norm_grad_reference, samples=_grad_samples)
 def batch_norm_grad(xp, x, gamma, dy, *, axes, eps, hint=None):
     """dx, dgamma, dbeta: the closed form of batch_norm's derivative, in two passes over x and dy.
 
     dx = gamma/√(var + eps) · (dy - mean(dy) - x̂ mean(dy x̂)),  dgamma = Σ dy x̂,  dbeta = Σ dy
+
+    >>> from minigrad.ops.batch_norm import batch_norm_grad
+    >>> x, dy = mg.tensor([[1.0], [3.0]]), mg.tensor([[0.0], [2.0]])
+    >>> dx, dgamma, dbeta = batch_norm_grad(x, mg.ones(1), dy, axes=(0,), eps=0.0)
+    >>> dx.tolist(), dgamma.tolist(), dbeta.tolist()
+    ([[0.0], [0.0]], [2.0], [2.0])
     """
     wide, dy = _wide(x), _wide(dy)
     m, d, r = hint or _normaliser(xp, wide, axes, eps)[2]
@@ -116,11 +152,16 @@ def batch_norm_grad(xp, x, gamma, dy, *, axes, eps, hint=None):
     return _like(dx, x), _as(dgamma.reshape(-1), dx), _as(dbeta.reshape(-1), dx)
 
 
-@fused(reference=batch_norm_eval_reference)
+@fused(reference=batch_norm_eval_reference, samples=_eval_samples)
 def batch_norm_eval(xp, x, mean, var, gamma, beta, *, axes, eps):
     """x normalised by given statistics (C,): an affine map, differentiable in all five inputs.
 
     y = gamma · (x - mean) / √(var + eps) + beta
+
+    >>> from minigrad.ops.batch_norm import batch_norm_eval
+    >>> given = mg.tensor([2.0]), mg.tensor([4.0]), mg.ones(1), mg.zeros(1)
+    >>> batch_norm_eval(mg.tensor([[1.0], [4.0]]), *given, axes=(0,), eps=0.0).tolist()
+    [[-0.5], [1.0]]
     """
     kept = kept_shape(x.shape, axes)
     c = _wide(x) - mean.reshape(kept).astype(_wide(x).dtype)

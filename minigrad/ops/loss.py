@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+from .. import backend
 from ..op import Hint, cast, fused
-from .elementwise import ne, where
+from ..samples import anything
+from .compare import ne
 from .index import gather
+from .piecewise import where
 from .reduce import log_softmax, shift, softmax, sum
 from .shape import reshape
 from .sums import total
@@ -17,6 +22,7 @@ from .sums import total
 def cross_entropy_reference(x, labels, *, ignore_index, reduction):
     """Composed: minus the log-probability of each row's label, reduced."""
     losses = -reshape(gather(log_softmax(x, 1), 1, _label_column(labels, ignore_index)), (-1,))
+    losses = _checked(losses, x, labels, ignore_index)
     counted = ne(labels, ignore_index)
     losses = where(counted, losses, 0)
     if reduction == "none":
@@ -26,19 +32,34 @@ def cross_entropy_reference(x, labels, *, ignore_index, reduction):
 
 def cross_entropy_grad_reference(x, dy, labels, *, ignore_index, reduction):
     """Composed: (softmax(x) - onehot(labels)) · weight · dy."""
-    onehot = cast(_label_column(labels, ignore_index) == np.arange(x.shape[1]), dtype=x.dtype)
-    weights = _row_weights(labels, ignore_index, reduction, x.dtype)
+    classes = backend.of(getattr(labels, "array", labels)).xp.arange(x.shape[1])
+    onehot = cast(_label_column(labels, ignore_index) == classes, dtype=x.dtype)
+    weights = _row_weights(x, labels, ignore_index, reduction)
     return (softmax(x, 1) - onehot) * reshape(dy * weights, (-1, 1))
 
 
-def _row_weights(labels, ignore_index, reduction, dtype):
+def _row_weights(x, labels, ignore_index, reduction):
     """What each row counts: 0 if ignored, else 1, or its share of the mean."""
-    counted = cast(ne(labels, ignore_index), dtype=dtype)
-    return counted / sum(counted) if reduction == "mean" else counted
+    counted = cast(ne(labels, ignore_index), dtype=x.dtype)
+    weights = counted / sum(counted) if reduction == "mean" else counted
+    return _checked(weights, x, labels, ignore_index)
 
 
 def _label_column(labels, ignore_index):
     return reshape(where(ne(labels, ignore_index), labels, 0), (-1, 1))
+
+
+def _checked(rows, x, labels, ignore_index):
+    """The rows' values, NaN where a label is out of range, which CuPy reads without a word.
+
+    On the host `F.cross_entropy` has looked at the labels; elsewhere that would wait for the
+    device.
+    """
+    if isinstance(getattr(labels, "array", labels), np.ndarray):
+        return rows
+    column = reshape(_label_column(labels, ignore_index), (-1,))
+    inside = (column >= 0) & (column < x.shape[1])
+    return rows * cast(where(inside, 1.0, math.nan), dtype=x.dtype)
 
 
 # ---- the same by hand ----------------------------------------------------------------------------
@@ -49,13 +70,36 @@ def _through_grad(g, x, labels, ignore_index, reduction, hint):
     return cross_entropy_grad(x, g, labels, **options, hint=hint)
 
 
-@fused(_through_grad, None, reference=cross_entropy_reference)
+def _logits(draw):
+    """Logits (N, C), labels of which some are ignored but never all, and options."""
+    x = anything(draw, (draw.integer(1, 4), draw.integer(1, 3)))
+    labels = np.array([draw.one_of(-100, *range(x.shape[1])) for _ in x])
+    labels[0] = x.shape[1] - 1
+    return x, labels, {"ignore_index": -100, "reduction": draw.one_of("mean", "sum", "none")}
+
+
+def _loss_samples(draw):
+    x, labels, options = _logits(draw)
+    return (x, labels), options
+
+
+def _loss_grad_samples(draw):
+    x, labels, options = _logits(draw)
+    dy = anything(draw, x.shape[:1] if options["reduction"] == "none" else ())
+    return (x, dy, labels), options
+
+
+@fused(_through_grad, None, reference=cross_entropy_reference, samples=_loss_samples)
 def cross_entropy(xp, x, labels, *, ignore_index, reduction):
     """-log softmax(x)[label] for logits x (N, C) and integer labels (N,).
 
         d loss = (softmax(x) - onehot) dx
 
     reduction is "mean" (over the rows that are not ignored), "sum" or "none".
+
+    >>> from minigrad.nn.functional import cross_entropy
+    >>> cross_entropy(mg.zeros(1, 2), mg.tensor([1])).round(decimals=4)
+    tensor(0.6931)
     """
     z = x - shift(xp, x, (1,))
     rows, column = xp.arange(len(x)), _label_column(labels, ignore_index).reshape(-1)
@@ -63,18 +107,24 @@ def cross_entropy(xp, x, labels, *, ignore_index, reduction):
     xp.exp(z, out=z)
     sums = total(xp, z, (1,)).astype(x.dtype)
     z /= sums
-    losses = xp.log(sums.reshape(-1)) - picked
+    losses = _checked(xp.log(sums.reshape(-1)) - picked, x, labels, ignore_index)
     counted = labels != ignore_index
     losses = xp.where(counted, losses, 0)
     if reduction != "none":
         rows_counted = xp.sum(counted) if reduction == "mean" else 1
         losses = (total(xp, losses, (0,)) / rows_counted).astype(x.dtype).reshape(())
-    return losses, Hint(z, rows, column, _row_weights(labels, ignore_index, reduction, x.dtype))
+    return losses, Hint(z, rows, column, _row_weights(x, labels, ignore_index, reduction))
 
 
-@fused(reference=cross_entropy_grad_reference, untracked=("labels",))
+@fused(reference=cross_entropy_grad_reference, untracked=("labels",), samples=_loss_grad_samples)
 def cross_entropy_grad(xp, x, dy, labels, *, ignore_index, reduction, hint=None):
-    """dx = (softmax(x) - onehot(labels)) · weight · dy."""
+    """The gradient of cross_entropy: dx = (softmax(x) - onehot(labels)) · weight · dy.
+
+    >>> from minigrad.ops.loss import cross_entropy_grad
+    >>> options = {"ignore_index": -100, "reduction": "sum"}
+    >>> cross_entropy_grad(mg.zeros(1, 2), mg.tensor(1.0), mg.tensor([1]), **options).tolist()
+    [[0.5, -0.5]]
+    """
     options = {"ignore_index": ignore_index, "reduction": reduction}
     hint = hint or cross_entropy.forward(xp, x, labels, **options)[1]
     probabilities, rows, column, weights = hint

@@ -9,8 +9,11 @@ import numpy as np
 from .. import backend, dtypes
 from ..errors import DeviceError, DTypeError
 from ..op import cast, op
+from ..samples import anything
 from ..tensor import Tensor, handle
+from . import compare as c
 from . import elementwise as e
+from . import piecewise
 from .index import bare_key, getitem
 from .linear import matmul
 from .shape import permute, transpose
@@ -33,17 +36,17 @@ def _bool_only(sign: str, *operands: Any) -> None:
 
 def _and(self: Tensor, other: Any) -> Tensor:
     _bool_only("&", self, other)
-    return e.logical_and(self, other)
+    return c.logical_and(self, other)
 
 
 def _or(self: Tensor, other: Any) -> Tensor:
     _bool_only("|", self, other)
-    return e.logical_or(self, other)
+    return c.logical_or(self, other)
 
 
 def _not(self: Tensor) -> Tensor:
     _bool_only("~", self)
-    return e.logical_not(self)
+    return c.logical_not(self)
 
 
 _OPERATORS: dict[str, Any] = {
@@ -61,18 +64,18 @@ _OPERATORS: dict[str, Any] = {
     "__rmatmul__": lambda self, other: matmul(other, self),
     "__neg__": e.neg,
     "__pos__": lambda self: self,
-    "__abs__": e.abs,
+    "__abs__": piecewise.abs,
     "__invert__": _not,
     "__and__": _and,
     "__rand__": _and,
     "__or__": _or,
     "__ror__": _or,
-    "__eq__": _comparison(e.eq),
-    "__ne__": _comparison(e.ne),
-    "__lt__": _comparison(e.lt),
-    "__le__": _comparison(e.le),
-    "__gt__": _comparison(e.gt),
-    "__ge__": _comparison(e.ge),
+    "__eq__": _comparison(c.eq),
+    "__ne__": _comparison(c.ne),
+    "__lt__": _comparison(c.lt),
+    "__le__": _comparison(c.le),
+    "__gt__": _comparison(c.gt),
+    "__ge__": _comparison(c.ge),
     "__getitem__": lambda self, key: getitem(self, key=bare_key(key)),
 }
 
@@ -112,9 +115,21 @@ def _to(self: Tensor, *where: Any, dtype: Any = None, device: str | None = None)
     return result
 
 
-@op(lambda g, device, home: move(g, device=home, home=device), method=False)
+def _move_samples(draw):
+    return (anything(draw, draw.shape()),), {"device": "cpu", "home": "cpu"}
+
+
+@op(
+    lambda g, device, home: move(g, device=home, home=device),
+    method=False,
+    samples=_move_samples,
+)
 def move(xp, x, *, device, home):
-    """A copy of x, which is at home, on another device.        d x = dx"""
+    """A copy of x, which is at home, on another device.        d move x = dx
+
+    >>> mg.tensor([1.0]).to("cpu").device
+    'cpu'
+    """
     return Tensor(x, device=device).array
 
 
@@ -131,6 +146,7 @@ _METHODS: dict[str, Any] = {
         lambda self: transpose(self, -1, -2), doc="The tensor with its last two axes swapped."
     ),
     "to": _to,
+    "where": lambda self, condition, other: piecewise.where(condition, self, other),
     "float": lambda self: _to(self, dtypes.float32),
     "double": lambda self: _to(self, dtypes.float64),
     "half": lambda self: _to(self, dtypes.float16),

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import ShapeError
 from ..op import op
+from ..samples import anything, apart
 
 
 class Window(NamedTuple):
@@ -49,11 +50,58 @@ class Window(NamedTuple):
         return x[:, :, h : height - h, w : width - w]
 
 
-@op(None, method=False)
-def max_pool2d_winner(xp, x, *, window):
-    """Which offset of each window holds the largest value; it carries no gradient.
+def _image(draw, values):
+    """Images (N, C, H, W) and a window that fits into them."""
+    kernel = (draw.integer(1, 3), draw.integer(1, 3))
+    stride = (draw.integer(1, 2), draw.integer(1, 2))
+    padding = tuple(draw.integer(0, k // 2) for k in kernel)
+    size = tuple(
+        max(k - 2 * p, 1) + draw.integer(0, 2) for k, p in zip(kernel, padding, strict=True)
+    )
+    x = values(draw, (draw.integer(1, 2), draw.integer(0, 2), *size))
+    return x, Window(kernel, stride, padding)
 
-    The first of equals wins, a NaN before any number, and padding never.
+
+def _image_samples(values):
+    def sample(draw):
+        x, window = _image(draw, values)
+        return (x,), {"window": window}
+
+    return sample
+
+
+def _picked(draw):
+    """Images, a window, and the winners of each window in other images of that shape."""
+    x, window = _image(draw, anything)
+    winner = max_pool2d_winner(apart(draw, x.shape), window=window)
+    return x, winner, window
+
+
+def _pick_samples(draw):
+    x, winner, window = _picked(draw)
+    return (x, winner), {"window": window}
+
+
+def _unpick_samples(draw):
+    x, winner, window = _picked(draw)
+    return (anything(draw, winner.shape), winner), {"size": x.shape[2:], "window": window}
+
+
+def _unpool_samples(draw):
+    x, winner, window = _picked(draw)
+    return (anything(draw, winner.shape),), {"size": x.shape[2:], "window": window}
+
+
+@op(None, method=False, samples=_image_samples(apart))
+def max_pool2d_winner(xp, x, *, window):
+    """Which offset of each window of x (N, C, H, W) holds the largest value: argmax.
+
+    The first of equals wins, a NaN before any number, and padding never.  It carries no gradient.
+
+    >>> from minigrad.ops.pool import Window, max_pool2d_winner
+    >>> x = mg.tensor([[1.0, 4.0], [2.0, 3.0]]).reshape(1, 1, 2, 2)
+    >>> max_pool2d_winner(x, window=Window((2, 2), (2, 2), (0, 0))).tolist()
+    [[[[1]]]]
     """
     offsets = window.offsets(x.shape[2:])
     real = window.padded(xp, xp.ones((1, 1, *x.shape[2:]), bool), False)
@@ -74,11 +122,18 @@ def max_pool2d_winner(xp, x, *, window):
     lambda g, winner, in_shapes, window: unpick(g, winner, in_shapes[0][2:], window),
     None,
     method=False,
+    samples=_pick_samples,
 )
 def pick(xp, x, winner, *, window):
     """From each window of x (N, C, H, W) the value at the winning offset -> (N, C, oh, ow).
 
     d pick x = pick dx
+
+    >>> from minigrad.ops.pool import Window, pick
+    >>> x = mg.tensor([[1.0, 4.0], [2.0, 3.0]]).reshape(1, 1, 2, 2)
+    >>> winner = mg.full((1, 1, 1, 1), 1, dtype=mg.int64)
+    >>> pick(x, winner, window=Window((2, 2), (2, 2), (0, 0))).tolist()
+    [[[[4.0]]]]
     """
     offsets = window.offsets(x.shape[2:])
     x = window.padded(xp, x, -np.inf)
@@ -88,11 +143,16 @@ def pick(xp, x, winner, *, window):
     return y
 
 
-@op(lambda g, winner, window: pick(g, winner, window), None, method=False)
+@op(lambda g, winner, window: pick(g, winner, window), None, method=False, samples=_unpick_samples)
 def unpick(xp, x, winner, *, size, window):
     """The adjoint of `pick`: x (N, C, oh, ow) added back to where it came from.
 
     d unpick x = unpick dx
+
+    >>> from minigrad.ops.pool import Window, unpick
+    >>> winner = mg.full((1, 1, 1, 1), 1, dtype=mg.int64)
+    >>> unpick(mg.ones(1, 1, 1, 1), winner, (2, 2), Window((2, 2), (2, 2), (0, 0))).tolist()
+    [[[[0.0, 1.0], [0.0, 0.0]]]]
     """
     y = window.padded(xp, xp.zeros((*x.shape[:2], *size), x.dtype), 0)
     for k, offset in enumerate(window.offsets(size)):
@@ -100,11 +160,19 @@ def unpick(xp, x, winner, *, size, window):
     return window.cropped(y)
 
 
-@op(lambda g, in_shapes, window: avg_unpool2d(g, in_shapes[0][2:], window), method=False)
+@op(
+    lambda g, in_shapes, window: avg_unpool2d(g, in_shapes[0][2:], window),
+    method=False,
+    samples=_image_samples(anything),
+)
 def avg_pool2d(xp, x, *, window):
     """The mean of each window of x (N, C, H, W), padding counted as zeros -> (N, C, oh, ow).
 
     d avg_pool2d x = avg_pool2d dx
+
+    >>> from minigrad.nn.functional import avg_pool2d
+    >>> avg_pool2d(mg.tensor([[1.0, 4.0], [2.0, 3.0]]).reshape(1, 1, 2, 2), 2).tolist()
+    [[[[2.5]]]]
     """
     first, *rest = window.offsets(x.shape[2:])
     x = window.padded(xp, x, 0)
@@ -115,11 +183,15 @@ def avg_pool2d(xp, x, *, window):
     return y
 
 
-@op(lambda g, window: avg_pool2d(g, window), method=False)
+@op(lambda g, window: avg_pool2d(g, window), method=False, samples=_unpool_samples)
 def avg_unpool2d(xp, x, *, size, window):
     """The adjoint of avg_pool2d: each value spread evenly over its window.
 
     d avg_unpool2d x = avg_unpool2d dx
+
+    >>> from minigrad.ops.pool import Window, avg_unpool2d
+    >>> avg_unpool2d(mg.ones(1, 1, 1, 1), (1, 2), Window((1, 2), (1, 2), (0, 0))).tolist()
+    [[[[0.5, 0.5]]]]
     """
     y = window.padded(xp, xp.zeros((*x.shape[:2], *size), x.dtype), 0)
     share = x / (window.kernel[0] * window.kernel[1])

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 
-from ..errors import ShapeError
+import numpy as np
+
+from ..errors import DTypeError, ShapeError
 from ..op import cast, fused, op
-from .elementwise import exp, sqrt, where
+from ..samples import along, anything, apart, bits, reduction
+from .elementwise import exp, sqrt
+from .piecewise import where
 from .shape import axes_of, broadcast_to, reshape
 from .sums import count, kept_shape, total
 
@@ -29,9 +33,15 @@ def spread(g, in_shapes, axis):
     return broadcast_to(reshape(g, kept_shape(shape, axes_of(axis, len(shape)))), shape)
 
 
-@op(spread)
+@op(spread, samples=reduction())
 def sum(xp, x, *, axis=None, keepdims=False):
-    """Σ x over axis (None: all).        d Σx = Σ dx"""
+    """Σ x over axis (None: all).        d Σx = Σ dx
+
+    Floating sums are added up in blocks and in float64, and rounded once.
+
+    >>> mg.tensor([[1.0, 2.0], [3.0, 4.0]]).sum(axis=0)
+    tensor([4., 6.])
+    """
     axes = axes_of(axis, x.ndim)
     return _rounded(x, total(xp, x, axes), _reduced(x.shape, axes, keepdims))
 
@@ -41,20 +51,34 @@ def _spread_mean(g, in_shapes, axis):
     return spread(g / (count(shape, axes_of(axis, len(shape))) or 1), in_shapes, axis)
 
 
-@op(_spread_mean, floating=True)
+@op(_spread_mean, floating=True, samples=reduction(side=(1, 3)))
 def mean(xp, x, *, axis=None, keepdims=False):
-    """Σ x / n over axis (None: all); NaN over nothing.        d mean x = mean dx"""
+    """Σ x / n over axis (None: all); NaN over nothing.        d mean x = mean dx
+
+    >>> mg.tensor([[1.0, 2.0], [3.0, 4.0]]).mean(axis=1, keepdims=True)
+    tensor([[1.5],
+            [3.5]])
+    """
     axes = axes_of(axis, x.ndim)
     n = count(x.shape, axes)
     sums = total(xp, x, axes)
     return _rounded(x, sums / n if n else sums * math.nan, _reduced(x.shape, axes, keepdims))
 
 
-@op(lambda g, in_shapes: broadcast_to(g, in_shapes[0]), method=False)
+def _sum_to_samples(draw):
+    shape, full = draw.shapes(2)
+    return (anything(draw, np.broadcast_shapes(shape, full)),), {"shape": shape}
+
+
+@op(lambda g, in_shapes: broadcast_to(g, in_shapes[0]), method=False, samples=_sum_to_samples)
 def sum_to(xp, x, *, shape):
     """Σ x over what a broadcast from `shape` repeated: its adjoint, which the sweep applies.
 
     d sum_to x = sum_to dx
+
+    >>> from minigrad.ops.reduce import sum_to
+    >>> sum_to(mg.ones(2, 3), shape=(3,))
+    tensor([2., 2., 2.])
     """
     lead = x.ndim - len(shape)
     if lead < 0:
@@ -71,6 +95,22 @@ def sum_to(xp, x, *, shape):
     return sums.astype(x.dtype).reshape(shape)
 
 
+def _check_correction(correction):
+    if not isinstance(correction, int | float) or not math.isfinite(correction):
+        raise DTypeError(f"correction was given as {correction!r}: give a finite number (0 or 1)")
+
+
+def _spread_samples(scale):
+    """Three values or more: of two, the deviation is linear, and its curvature mere rounding."""
+
+    def sample(draw):
+        x = apart(draw, draw.shape(least=1, side=(3, 4))) * scale
+        options = {"correction": draw.one_of(0, 1, 0.5), "keepdims": draw.flag()}
+        return (x,), {"axis": draw.axes(x.ndim)} | options
+
+    return sample
+
+
 def var_reference(x, *, axis=None, correction=1, keepdims=False):
     """Composed: squared deviations over n - correction; NaN unless that is positive."""
     axes = axes_of(axis, x.ndim)
@@ -80,12 +120,20 @@ def var_reference(x, *, axis=None, correction=1, keepdims=False):
     return sum(c * c, axes, keepdims) * (1 / n if n > 0 else math.nan)
 
 
-@fused(reference=var_reference, method=True, floating=True)
+@fused(reference=var_reference, method=True, floating=True, samples=_spread_samples(1))
 def var(xp, x, *, axis=None, correction=1, keepdims=False):
     """Σ (x - mean)² / (n - correction); correction=0 divides by n.
 
     d var = 2 Σ (x - mean) dx / (n - correction)
+
+    It is NaN unless n > correction.
+
+    Differs from PyTorch: no warning for NaN.
+
+    >>> mg.tensor([1.0, 2.0, 3.0]).var(), mg.tensor([1.0, 2.0, 3.0]).var(correction=-1)
+    (tensor(1.), tensor(0.5))
     """
+    _check_correction(correction)
     axes = axes_of(axis, x.ndim)
     n = count(x.shape, axes)
     c = x - (total(xp, x, axes) / (n or 1)).astype(x.dtype)
@@ -95,13 +143,20 @@ def var(xp, x, *, axis=None, correction=1, keepdims=False):
 
 
 def std_reference(x, *, axis=None, correction=1, keepdims=False):
-    """Composed: the root of the variance."""
-    return sqrt(var(x, axis, correction, keepdims))
+    """Composed: the root of the variance, whose slope at 0 is taken to be 0."""
+    v = var(x, axis, correction, keepdims)
+    flat = v == 0
+    return where(flat, 0, sqrt(where(flat, 1, v)))
 
 
-@fused(reference=std_reference, method=True, floating=True)
+# four times apart: far from the kink at 0, which a small variance is close to
+@fused(reference=std_reference, method=True, floating=True, samples=_spread_samples(4))
 def std(xp, x, *, axis=None, correction=1, keepdims=False):
-    """√var(x).        d std = d var / (2 std)"""
+    """√var(x).        d std = d var / (2 std), and 0 where std is 0
+
+    >>> mg.tensor([1.0, 2.0, 3.0]).std()
+    tensor(1.)
+    """
     return xp.sqrt(var.forward(xp, x, axis=axis, correction=correction, keepdims=keepdims))
 
 
@@ -158,16 +213,24 @@ def argmin(xp, x, *, axis=None, keepdims=False):
     return xp.argmin(x, axis=axis, keepdims=keepdims)
 
 
-@op(None)
+@op(None, samples=reduction(bits))
 def all(xp, x, *, axis=None, keepdims=False):
-    """Whether all values are nonzero."""
-    return xp.all(x, axis=axis, keepdims=keepdims)
+    """∧ x over axis (None: all): whether all values are nonzero.
+
+    >>> mg.tensor([[True, False], [True, True]]).all(axis=1)
+    tensor([False,  True])
+    """
+    return xp.all(x, axis=axes_of(axis, x.ndim), keepdims=keepdims)
 
 
-@op(None)
+@op(None, samples=reduction(bits))
 def any(xp, x, *, axis=None, keepdims=False):
-    """Whether one value is nonzero."""
-    return xp.any(x, axis=axis, keepdims=keepdims)
+    """∨ x over axis (None: all): whether one value is nonzero.
+
+    >>> mg.tensor([[True, False], [False, False]]).any(axis=1)
+    tensor([ True, False])
+    """
+    return xp.any(x, axis=axes_of(axis, x.ndim), keepdims=keepdims)
 
 
 # ---- softmax and its relatives
@@ -179,27 +242,51 @@ def shift(xp, x, axes):
     return xp.where(xp.isfinite(peak), peak, xp.zeros_like(peak))
 
 
-@op(lambda g, x, in_shapes, axis: spread(g, in_shapes, axis) * softmax(x, axis), floating=True)
+@op(
+    lambda g, x, in_shapes, axis: spread(g, in_shapes, axis) * softmax(x, axis),
+    floating=True,
+    samples=reduction(side=(1, 3)),
+)
 def logsumexp(xp, x, *, axis=None, keepdims=False):
-    """log Σ eˣ over axis, without overflow.        d logsumexp x = Σ softmax(x) dx"""
+    """log Σ eˣ over axis, without overflow.        d logsumexp x = Σ softmax(x) dx
+
+    >>> mg.tensor([1000.0, 1000.0]).logsumexp(0).round(decimals=2)
+    tensor(1000.69)
+    """
     axes = axes_of(axis, x.ndim)
     peak = shift(xp, x, axes)
     sums = total(xp, xp.exp(x - peak), axes).astype(x.dtype)
     return (xp.log(sums) + peak).reshape(_reduced(x.shape, axes, keepdims))
 
 
-@op(lambda g, y, axis: y * (g - sum(g * y, axis, keepdims=True)), floating=True)
+@op(
+    lambda g, y, axis: y * (g - sum(g * y, axis, keepdims=True)),
+    floating=True,
+    samples=along(),
+)
 def softmax(xp, x, *, axis=-1):
-    """eˣ / Σ eˣ along axis.        d softmax = s (dx - Σ s dx)"""
+    """eˣ / Σ eˣ along axis.        d softmax = s (dx - Σ s dx)
+
+    >>> mg.tensor([0.0, np.log(3.0)]).softmax(-1).round(decimals=4)
+    tensor([0.25, 0.75])
+    """
     axes = axes_of(axis, x.ndim)
     e = xp.exp(x - shift(xp, x, axes))
     e /= total(xp, e, axes).astype(x.dtype)
     return e
 
 
-@op(lambda g, y, axis: g - exp(y) * sum(g, axis, keepdims=True), floating=True)
+@op(
+    lambda g, y, axis: g - exp(y) * sum(g, axis, keepdims=True),
+    floating=True,
+    samples=along(),
+)
 def log_softmax(xp, x, *, axis=-1):
-    """x - log Σ eˣ along axis.        d log_softmax = dx - Σ softmax(x) dx"""
+    """x - log Σ eˣ along axis.        d log_softmax = dx - Σ softmax(x) dx
+
+    >>> mg.tensor([0.0, 0.0]).log_softmax(-1).round(decimals=4)
+    tensor([-0.6931, -0.6931])
+    """
     axes = axes_of(axis, x.ndim)
     z = x - shift(xp, x, axes)
     z -= xp.log(total(xp, xp.exp(z), axes)).astype(x.dtype)

@@ -1,0 +1,169 @@
+"""Elementwise ops with kinks, jumps and choices; what the slope is there, each one says."""
+
+from __future__ import annotations
+
+import math
+
+from ..errors import DTypeError
+from ..op import op
+from ..samples import anything, apart, bits, elementwise
+
+
+@op(
+    None,
+    lambda g, condition: where(condition, g, 0),
+    lambda g, condition: where(condition, 0, g),
+    samples=elementwise(bits, anything, anything),
+)
+def where(xp, condition, a, b):
+    """a where the condition holds, else b.        d where(c, a, b) = [c] da + [not c] db
+
+    As a method it is PyTorch's: `x.where(condition, other)` is x where the condition holds.
+
+    NumPy's trap: both branches are computed, so `where(x > 0, log(x), 0)` has the gradient 0·∞ =
+    NaN at x = 0.
+    Choose the argument as well: `where(x > 0, log(where(x > 0, x, 1)), 0)`.
+
+    >>> mg.where(mg.tensor([True, False]), mg.tensor([1.0, 2.0]), 0.0)
+    tensor([1., 0.])
+    """
+    return xp.where(condition, a, b)
+
+
+def _zero(g):
+    """No slope, but a gradient: whoever asks for it gets zeros, as in PyTorch."""
+    return where(False, g, 0)
+
+
+# ---- kinks ---------------------------------------------------------------------------------------
+
+
+@op(lambda g, x: g * sign(x), samples=elementwise(apart))
+def abs(xp, x):
+    """|x|.        d|x| = sign(x) dx, and 0 at 0
+
+    >>> mg.abs(mg.tensor([-1.5, 2.0]))
+    tensor([1.5, 2. ])
+    """
+    return xp.abs(x)
+
+
+@op(lambda g, y: where(y > 0, g, 0), samples=elementwise(apart))
+def relu(xp, x):
+    """max(x, 0).        d relu x = [x > 0] dx, and 0 at 0
+
+    >>> mg.relu(mg.tensor([-1.0, 2.0]))
+    tensor([0., 2.])
+    """
+    return xp.maximum(x, 0)
+
+
+def _winner(g, mine, other):
+    return where(mine > other, g, where(mine == other, g * 0.5, 0))  # a tie is shared evenly
+
+
+@op(
+    lambda g, a, b: _winner(g, a, b),
+    lambda g, a, b: _winner(g, b, a),
+    samples=elementwise(apart, apart),
+)
+def maximum(xp, a, b):
+    """The larger of a and b.        d max(a, b) = [a > b] da + [b > a] db, half each at a tie
+
+    >>> mg.maximum(mg.tensor([1.0, 4.0]), mg.tensor([3.0, 2.0]))
+    tensor([3., 4.])
+    """
+    return xp.maximum(a, b)
+
+
+@op(
+    lambda g, a, b: _winner(g, -a, -b),
+    lambda g, a, b: _winner(g, -b, -a),
+    samples=elementwise(apart, apart),
+)
+def minimum(xp, a, b):
+    """The smaller of a and b.        d min(a, b) = [a < b] da + [b < a] db, half each at a tie
+
+    >>> mg.minimum(mg.tensor([1.0, 4.0]), mg.tensor([3.0, 2.0]))
+    tensor([1., 2.])
+    """
+    return xp.minimum(a, b)
+
+
+def _bound(name, bound):
+    """A bound of `clip` as a Python number: NumPy's scalars must not widen x."""
+    if getattr(bound, "requires_grad", False) or getattr(bound, "ndim", 0) > 0:
+        raise DTypeError(f"{name} is a number, not {bound!r}: use maximum and minimum for tensors")
+    bound = bound.item() if hasattr(bound, "item") else bound
+    if bound is not None and (not isinstance(bound, int | float) or math.isnan(bound)):
+        raise DTypeError(f"{name} was given as {bound!r}: give a number, or None for no bound")
+    return bound
+
+
+def _inside(g, x, min, max):
+    if min is not None:
+        g = where(x >= min, g, 0)
+    return g if max is None else where(x <= max, g, 0)
+
+
+def _clip_bounds(draw):
+    return {"min": draw.one_of(-1.0, None, 0), "max": draw.one_of(1.0, None, math.inf)}
+
+
+@op(_inside, samples=elementwise(apart, options=_clip_bounds))
+def clip(xp, x, *, min=None, max=None):
+    """x held between two numbers.        d clip x = [min ≤ x ≤ max] dx, so 1 at the bounds
+
+    Differs from PyTorch: the bounds are numbers (`maximum` and `minimum` take tensors), and may
+    both be left out.
+
+    >>> mg.clip(mg.tensor([-2.0, 0.5, 3.0]), min=0, max=1)
+    tensor([0. , 0.5, 1. ])
+    """
+    low, high = _bound("min", min), _bound("max", max)
+    return x.copy() if low is high is None else xp.clip(x, low, high)
+
+
+# ---- jumps: the slope is 0 -----------------------------------------------------------------------
+
+
+@op(_zero, samples=elementwise(apart))
+def sign(xp, x):
+    """-1, 0 or 1.        d sign x = 0
+
+    >>> mg.sign(mg.tensor([-3.0, 0.0, 2.0]))
+    tensor([-1.,  0.,  1.])
+    """
+    return xp.sign(x)
+
+
+@op(_zero, samples=elementwise(apart))
+def floor(xp, x):
+    """⌊x⌋, the largest whole number up to x.        d floor x = 0
+
+    >>> mg.floor(mg.tensor([-1.5, 1.5]))
+    tensor([-2.,  1.])
+    """
+    return xp.floor(x) if x.dtype.kind == "f" else x.copy()
+
+
+@op(_zero, samples=elementwise(apart))
+def ceil(xp, x):
+    """⌈x⌉, the smallest whole number from x on.        d ceil x = 0
+
+    >>> mg.ceil(mg.tensor([-1.5, 1.5]))
+    tensor([-1.,  2.])
+    """
+    return xp.ceil(x) if x.dtype.kind == "f" else x.copy()
+
+
+@op(_zero, samples=elementwise(apart))
+def round(xp, x, *, decimals=0):
+    """x to so many decimals; halves go to the even neighbour.        d round x = 0
+
+    >>> mg.round(mg.tensor([0.5, 1.5, 2.4]))
+    tensor([0., 2., 2.])
+    """
+    if not isinstance(decimals, int):
+        raise DTypeError(f"decimals was given as {decimals!r}: give a whole number")
+    return xp.round(x, decimals) if x.dtype.kind == "f" or decimals < 0 else x.copy()
