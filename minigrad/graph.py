@@ -10,9 +10,9 @@ from __future__ import annotations
 import itertools
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from . import backend
 from .errors import GraphError
@@ -53,6 +53,16 @@ class Leaf(Node):
         self.id, self.op, self.parents, self.saved = tick(), None, (), ()
         self.shape, self.dtype = tensor.array.shape, tensor.array.dtype
         self.tensor: Callable[[], Any] = weakref.ref(tensor)
+
+
+def saved_arrays(node: Node) -> Iterator[tuple[str, Any]]:
+    """The arrays that a node keeps for its rules, each with the name that rules know it by."""
+    if node.saved is None:
+        return
+    for name, value in zip(node.op.kept, node.saved, strict=True):
+        for part in value if isinstance(value, tuple) else (value,):
+            if backend.find(part) is not None:
+                yield name, part
 
 
 # ---- writes: a saved value that was written to is an error, and the forward pays nothing for it --
@@ -97,15 +107,15 @@ def wrote(array: Any, by: str) -> None:
 
 def check_unwritten(node: Node) -> None:
     """Raise if a value that `node` saved was written to after it was saved."""
-    for name, value in zip(node.op.kept, node.saved or (), strict=True):
-        for array in value if isinstance(value, tuple) else (value,):
-            write = _writes.get(id(owner(array))) if backend.find(array) is not None else None
-            if write is not None and write.time > node.id:
-                raise GraphError(
-                    f"{node.op.name}: its saved {name!r}, shape {array.shape}, was overwritten by "
-                    f"{write.by} between forward and backward, so its gradient would be wrong; "
-                    f"call backward() before that, or give {node.op.name} a copy: .clone()"
-                )
+    for name, array in saved_arrays(node):
+        write = _writes.get(id(owner(array)))
+        if write is not None and write.time > node.id:
+            raise GraphError(
+                f"{node.op.name}: its saved {name!r}, shape {array.shape}, was overwritten by "
+                f"{write.by} between forward and backward, so its gradient would be wrong; "
+                f"call backward() before that, or give {node.op.name} a copy: .clone() "
+                f"({ran_at(node)})"
+            )
 
 
 # ---- gradient hooks and kept gradients -----------------------------------------------------------
@@ -135,3 +145,48 @@ class HookHandle:
         node = self._node()
         if node is not None:
             node.hooks = {key: hook for key, hook in hooks_of(node).items() if key != self._key}
+
+
+# ---- finding mistakes ----------------------------------------------------------------------------
+
+
+Pull = Callable[[Node, Any, Sequence[Node | None], bool], Any]
+
+
+class Inspector(Protocol):
+    """Who looks over the sweep's shoulder (see anomaly.py)."""
+
+    def pull(
+        self, pull: Pull, node: Node, g: Any, parents: Sequence[Node | None], create_graph: bool
+    ) -> Any:
+        """What `pull` gives for the rest, looked at before and after."""
+
+    def meet(self, node: Node, a: Any, b: Any, source: Node) -> None:
+        """Look at two gradients of one node, the last from `source`, that will be added."""
+
+
+inspector: Inspector | None = None  # a sweep that finds None here pays nothing
+places: weakref.WeakKeyDictionary[Node, Any] = weakref.WeakKeyDictionary()  # where ops ran
+
+
+def ran_at(node: Node) -> str:
+    """The user's line where a node's op ran, or how to get it: to look for it costs every op."""
+    while type(node.op) is int:  # one output of several
+        (node,) = node.parents  # type: ignore[assignment]
+    place = places.get(node)
+    if place is None:
+        return "run the forward inside `with mg.detect_anomaly():` to see its line"
+    return f"it ran at {place}"
+
+
+def circumstances(node: Node, parents: Sequence[Node | None]) -> str:
+    """The shapes around a node, as errors print them."""
+    several = isinstance(node.dtype, tuple)
+    dtypes, shapes = (node.dtype, node.shape) if several else ((node.dtype,), (node.shape,))
+    given = zip(dtypes, shapes, strict=True)
+    output = ", ".join(f"{dtype} {shape}" for dtype, shape in given)
+    kept = dict(zip(node.op.kept, node.saved or (), strict=False))  # freed by now, perhaps
+    ways_in = [None if p is None else p.shape for p in node.parents or parents]
+    shapes = kept.get("in_shapes", ways_in)
+    inputs = ", ".join("no gradient" if shape is None else str(shape) for shape in shapes)
+    return f"inputs {inputs}; output and cotangent {output}"

@@ -6,9 +6,11 @@ from collections.abc import Collection, Container, Sequence
 from heapq import heappop, heappush
 from typing import Any
 
+import numpy as np
+
 from . import backend, graph
-from .calling import outputs_of
-from .errors import GraphError, ShapeError
+from .calling import describe, outputs_of
+from .errors import DTypeError, GraphError, ShapeError
 from .graph import Node
 from .hint import Hint, Sealed
 from .op import cast, clone
@@ -38,7 +40,7 @@ def sweep(
     found: dict[Node, Any] = {}
     for node, g in seeds:
         if path is None or node in path:
-            flow.add((node,), (g,), node.op)
+            flow.add((node,), (g,), node)
     while flow.heap:
         node = heappop(flow.heap)[1]
         g = flow.got.pop(node)
@@ -54,10 +56,13 @@ def sweep(
             parents = tuple([p if p in path else None for p in parents])
             if not any(parents):
                 continue  # this is where the caller wanted to stop: what lies behind stays whole
-        gs = _pull(node, g, parents, create_graph)
+        if flow.inspector is None:
+            gs = _pull(node, g, parents, create_graph)
+        else:
+            gs = flow.inspector.pull(_pull, node, g, parents, create_graph)
         if not retain_graph:
             node.saved, node.parents = None, ()  # memory goes as the sweep passes
-        flow.add(parents, gs, node.op)
+        flow.add(parents, gs, node)
         del node, g, gs  # else these names keep memory alive while the next rule runs
     for leaf, g in flow.got.items():
         if path is None or leaf in wanted:
@@ -70,23 +75,31 @@ class _Flow:
 
     def __init__(self, create_graph: bool) -> None:
         self.create_graph = create_graph
+        self.inspector = graph.inspector  # read once: another thread may take it away
         self.got: dict[Any, Any] = {}  # in the end, the leaves' gradients
         self.heap: list[tuple[int, Node]] = []
         self.ours: set[Node] = set()  # their gradients are sums made here: we may add in place
 
-    def add(self, nodes: Sequence[Any], gs: Sequence[Any], op: Any) -> None:
-        """Add gradients, which op's rules gave, to what nodes have got."""
+    def add(self, nodes: Sequence[Any], gs: Sequence[Any], source: Node) -> None:
+        """Add gradients, which the rules of `source` gave, to what nodes have got."""
         got = self.got
         for node, g in zip(nodes, gs, strict=True):
             if node is None or g is None:
                 continue
-            if g.shape != node.shape or g.dtype is not node.dtype:
-                g = _fitted(g, node, op)
+            try:
+                fits = g.shape == node.shape and g.dtype is node.dtype
+            except AttributeError:
+                fits = False  # it is no array
+            if not fits:
+                g = _fitted(g, node, source, nodes)
             if node not in got:
                 got[node] = g
                 if node.op is not None:
                     heappush(self.heap, (-node.id, node))
-            elif node in self.ours:
+                continue
+            if self.inspector is not None:
+                self.inspector.meet(node, got[node], g, source)
+            if node in self.ours:
                 got[node] += g
             else:
                 got[node] = got[node] + g  # the first may be someone else's memory
@@ -101,6 +114,8 @@ class _Flow:
             self.got[main] = [None] * len(main.shape)
             heappush(self.heap, (-main.id, main))
         before = self.got[main][node.op]  # of a handle that a rule made of the same output
+        if self.inspector is not None and before is not None:
+            self.inspector.meet(node, before, g, node)
         self.got[main][node.op] = g if before is None else before + g
 
 
@@ -123,15 +138,32 @@ def _pull(node: Node, g: Any, parents: Sequence[Any], create_graph: bool) -> Any
         g = _filled(g, node)
     try:
         gs = op.pull(g, _recorded(node) if create_graph else saved, parents)
-        if len(gs) != len(parents):
-            raise GraphError(
-                f"the rule of {op.name} gave {len(gs)} gradients for {len(parents)} inputs: give "
-                "one for each, None where there is none"
-            )
+        if type(gs) is not tuple or len(gs) != len(parents):
+            _check_returned(gs, op.name, len(parents))
     except Exception as error:
-        error.add_note(f"in the rule of {op.name}, whose output has shape {node.shape}")
+        _note(error, node, parents)
         raise
     return gs
+
+
+def _check_returned(gs: Any, name: str, wanted: int) -> None:
+    """Raise unless a rule gave a sequence of as many gradients as its op has inputs."""
+    if not isinstance(gs, tuple | list):  # an array's rows would be taken for gradients
+        raise DTypeError(
+            f"the rule of {name} returned {describe([gs])}: return a tuple with a gradient for "
+            "each input, None where there is none"
+        )
+    if len(gs) != wanted:
+        raise GraphError(
+            f"the rule of {name} gave {len(gs)} gradients for {wanted} inputs: give one for each, "
+            "None where there is none"
+        )
+
+
+def _note(error: Exception, node: Node, parents: Sequence[Any]) -> None:
+    """Say in which rule an error arose."""
+    shapes = graph.circumstances(node, parents)
+    error.add_note(f"in the rule of {node.op.name}: {shapes}; {graph.ran_at(node)}")
 
 
 def _recorded(node: Node) -> tuple[Any, ...]:
@@ -152,17 +184,32 @@ def _recorded(node: Node) -> tuple[Any, ...]:
     return tuple(values)
 
 
-def _fitted(g: Any, node: Node, op: Any) -> Any:
+def _fitted(g: Any, node: Node, source: Node, nodes: Sequence[Any]) -> Any:
     """A gradient in its tensor's shape and dtype: broadcasting is undone here, for every op."""
-    if g.shape != node.shape:
-        try:
-            g = sum_to(g, shape=node.shape)
-        except ShapeError as error:
-            raise ShapeError(
-                f"a rule of {op.name} gave a gradient of shape {g.shape} for an input of shape "
-                f"{node.shape}, which was not broadcast to it"
-            ) from error
-    return g if g.dtype == node.dtype else cast(g, dtype=node.dtype)
+    name = source.op.name
+    try:
+        if not isinstance(g, Tensor | np.generic) and backend.find(g) is None:
+            raise DTypeError(
+                f"a rule of {name} gave {describe([g])} for an input of shape {node.shape}: give "
+                "an array or a tensor, or None for no gradient"
+            )
+        if g.shape != node.shape:
+            g = _summed(g, node.shape, name)
+        return g if g.dtype == node.dtype else cast(g, dtype=node.dtype)
+    except Exception as error:
+        _note(error, source, nodes)
+        raise
+
+
+def _summed(g: Any, shape: tuple[int, ...], name: str) -> Any:
+    """A gradient of a broadcast input in the input's own shape."""
+    try:
+        return sum_to(g, shape=shape)
+    except ShapeError as error:
+        raise ShapeError(
+            f"a rule of {name} gave a gradient of shape {g.shape} for an input of shape {shape}, "
+            "which was not broadcast to it"
+        ) from error
 
 
 def _hooked(node: Node, g: Any, create_graph: bool) -> Any:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from .backend import find
+from . import graph
 from .calling import shape_of
 from .graph import Node
-from .op import Op, registry
+from .op import Op
 from .tensor import Tensor
 
 
@@ -32,21 +33,36 @@ Watcher = Callable[[Op, tuple[Any, ...], Any, float], None]
 _watchers: list[Watcher] = []
 
 
+_telling = threading.RLock()  # or ops could end up unwatched while another thread watches
+
+
 @contextmanager
 def watched(watcher: Watcher) -> Iterator[None]:
     """Tell `watcher` of every op that runs inside, in any thread: forward, backward, in rules."""
-    _watchers.append(watcher)
-    _tell()
+    begin(watcher)
     try:
         yield
     finally:
+        end(watcher)
+
+
+def begin(watcher: Watcher) -> None:
+    """Tell `watcher` of every op from now on."""
+    with _telling:
+        _watchers.append(watcher)
+        _tell()
+
+
+def end(watcher: Watcher) -> None:
+    """Tell it no more."""
+    with _telling:
         _watchers.remove(watcher)
         _tell()
 
 
 def _tell() -> None:
     Op.seen = staticmethod(_seen) if _watchers else None
-    for op in list(registry.values()):
+    for op in list(Op.every):
         op.choose_code()
 
 
@@ -90,11 +106,7 @@ def node_of(result: Any) -> Node | None:
 
 def saved_arrays(node: Node | None) -> list[Any]:
     """The arrays that a node keeps for its rules."""
-    found: list[Any] = []
-    for value in (node.saved or ()) if node is not None else ():
-        parts = value if isinstance(value, tuple) else (value,)
-        found += [part for part in parts if find(part) is not None]
-    return found
+    return [] if node is None else [array for _, array in graph.saved_arrays(node)]
 
 
 def bytes_kept(node: Node | None) -> int:
