@@ -8,6 +8,7 @@ import numpy as np
 
 from . import backend
 from .arrays import sizes
+from .backend import Array
 from .dtypes import checked, default_dtype
 from .tensor import Tensor, handle
 
@@ -37,8 +38,13 @@ def full(
     if dtype is None:
         dtype = Tensor(fill_value).dtype
     shape = (size,) if isinstance(size, int) else tuple(size)
-    t = handle(backend.named(device or "cpu").xp.full(shape, fill_value, checked(dtype)))
-    return t.requires_grad_(requires_grad)
+    array = backend.named(device or "cpu").xp.full(shape, fill_value, checked(dtype))
+    return _placed(array, device).requires_grad_(requires_grad)
+
+
+def _placed(array: Array, device: str | None) -> Tensor:
+    """A Tensor on a fresh array, if it is where it was asked for: "cuda:1" may not be here."""
+    return handle(backend.of(array).asarray(array, device=device))
 
 
 def zeros(
@@ -60,7 +66,7 @@ def empty(
 ) -> Tensor:
     """Memory that nobody has filled yet."""
     array = backend.named(device or "cpu").xp.empty(sizes(size), checked(dtype or default_dtype()))
-    return handle(array).requires_grad_(requires_grad)
+    return _placed(array, device).requires_grad_(requires_grad)
 
 
 def full_like(t: Any, fill_value: Any, dtype: Any = None) -> Tensor:

@@ -49,7 +49,7 @@ def checked(dtype: Any) -> np.dtype[Any]:
             f"a tensor cannot hold {wanted}{hint}: convert to mg.float32, mg.float64, "
             "mg.float16, an integer dtype or mg.bool"
         )
-    native: np.dtype[Any] = wanted.newbyteorder("=")
+    native: np.dtype[Any] = np.dtype(wanted.char)  # NumPy's own object: dtypes are compared by `is`
     return native
 
 

@@ -45,6 +45,9 @@ class Backend(Protocol):
     def add_at(self, array: Array, key: Any, values: Array) -> None:
         """array[key] += values in place, counting an index as often as it occurs."""
 
+    def put(self, array: Array, key: Any, values: Any) -> None:
+        """array[key] = values in place; of several values for one place the last stays."""
+
     def windows(self, x: Array, shape: tuple[int, ...], axis: tuple[int, ...]) -> Array:
         """A read-only view of all windows of `shape` along `axis`; window axes come last."""
 
@@ -77,14 +80,18 @@ def named(device: str) -> Backend:
     """
     kind = str(device).partition(":")[0]
     if kind not in _by_name and kind in _LAZY:
-        if importlib.util.find_spec(_LAZY[kind]) is None:
-            raise DeviceError(f"this version has no backend for {device!r} yet: use device='cpu'")
         importlib.import_module(_LAZY[kind])
     if kind not in _by_name:
         raise DeviceError(
-            f"there is no device {device!r}; known are {', '.join(map(repr, sorted(_by_name)))}"
+            f"there is no device {device!r}; known are "
+            + ", ".join(map(repr, sorted({*_by_name, *_LAZY})))
         )
     return _by_name[kind]
+
+
+def is_known(device: str) -> bool:
+    """Whether there is a backend for such a device, whether or not it works here."""
+    return str(device).partition(":")[0] in {*_by_name, *_LAZY}
 
 
 def find(array: Any) -> Backend | None:

@@ -50,6 +50,10 @@ class NumPyBackend:
         """`np.add.at`, which counts duplicates (`array[key] += values` does not)."""
         np.add.at(array, key, values)
 
+    def put(self, array: Any, key: Any, values: Any) -> None:
+        """NumPy's own assignment: it writes in the order of the values' memory, so that is C's."""
+        array[key] = np.asarray(values, order="C") if getattr(values, "ndim", 0) > 1 else values
+
     def windows(self, x: Any, shape: tuple[int, ...], axis: tuple[int, ...]) -> Any:
         """NumPy's strided view; no memory moves."""
         return np.lib.stride_tricks.sliding_window_view(x, shape, axis)

@@ -97,7 +97,7 @@ def _setitem(self: Tensor, key: Any, v: Any) -> None:
         _become(self, setitem(self, v, key=bare_key(key)), what)
         return
     _check_writeable(self, what)
-    self.array[bare_key(key)] = _value(self, v)
+    backend.of(self.array).put(self.array, bare_key(key), _value(self, v))
     graph.wrote(self.array, what)
 
 
@@ -146,16 +146,14 @@ def zero_(self: Tensor) -> Tensor:
 
 def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """Fill with draws from N(mean, std²), made on the host by the seeded generator."""
-    return _fill(
-        self, random.draw("normal", self.shape, mean, std, dtype=self.dtype), "t.normal_()"
-    )
+    values = random.draw("normal", self.shape, mean, std, dtype=self.dtype)
+    return _fill(self, Tensor(values, device=self.device), "t.normal_()")
 
 
 def uniform_(self: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
     """Fill with draws from [low, high), made on the host by the seeded generator."""
-    return _fill(
-        self, random.draw("uniform", self.shape, low, high, dtype=self.dtype), "t.uniform_()"
-    )
+    values = random.draw("uniform", self.shape, low, high, dtype=self.dtype)
+    return _fill(self, Tensor(values, device=self.device), "t.uniform_()")
 
 
 _ASSIGNMENTS = {

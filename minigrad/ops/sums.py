@@ -2,7 +2,8 @@
 
 NumPy adds the rows of a float32 array one after the other when it sums over the leading axes, so
 that `ones((2**25, 2), float32).sum(0)` is half the truth.  Here float32 adds up blocks, and float64
-adds up the blocks.
+adds up the blocks.  Another library's kernels convert each value as they read it, so there float64
+adds up all.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def total(xp, x, axes):
     """
     if x.dtype.kind != "f":
         return xp.add.reduce(x, axis=axes, keepdims=True)
-    if x.dtype == np.float32 and axes and x.size and x.flags.c_contiguous:
+    if xp is np and x.dtype == np.float32 and axes and x.size and x.flags.c_contiguous:
         if len(axes) < x.ndim and axes == tuple(range(len(axes))):
             sums = _column_totals(xp, x.reshape(count(x.shape, axes), -1))
             return sums.reshape(kept_shape(x.shape, axes))
