@@ -18,10 +18,11 @@ import inspect
 import itertools
 import linecache
 import time
+import weakref
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
 from types import CodeType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -45,7 +46,10 @@ RESERVED = {"g", "y", "hint", "in_shapes", "needs"}
 class Op:
     """A differentiable operation: what it computes, and its rules or its reference."""
 
-    seen: Seen | None = None  # who is told of every run of every op (see watching.py)
+    seen: ClassVar[Seen | None] = None  # who is told of every run of every op (see watching.py)
+    every: ClassVar[weakref.WeakSet[Op]] = (
+        weakref.WeakSet()
+    )  # also those whose name another has taken
 
     def __init__(
         self,
@@ -79,6 +83,7 @@ class Op:
         self._space: dict[str, Any] = _names() | {"op": self}
         self.choose_body()
         self.define(rules)
+        Op.every.add(self)
 
     def define(self, rules: Sequence[Rule | None] | Rule) -> None:
         """Take the rules, and write `call` and `pull` for them."""
@@ -153,7 +158,8 @@ class Op:
         watched = Op.seen is not None
         if watched not in self._codes:
             self._codes[watched] = self._compiled(watched).__code__
-        self._space.update(seen=Op.seen, clock=time.perf_counter)
+        if watched:  # and these stay: another thread may still be in the watched text
+            self._space.update(seen=Op.seen, clock=time.perf_counter)
         self.call.__code__ = self._codes[watched]
 
     def _check_names(self) -> None:

@@ -34,7 +34,7 @@ STATIC_TYPES = {
     "start_dim": "int",
     "end_dim": "int",
     **dict.fromkeys(("axis0", "axis1", "dim0", "dim1"), "int"),
-    "dims": "int | Sequence[int]",
+    "dims": "Any",
 }
 
 

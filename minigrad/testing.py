@@ -131,7 +131,8 @@ class _Probe:
     def __call__(self, t: float) -> float:
         moved = list(self.inputs)
         for i, v in zip(self.places, self.moves, strict=True):
-            moved[i] = Tensor(moved[i].numpy() + moved[i].dtype.type(t) * v)
+            x = moved[i]
+            moved[i] = Tensor(x.numpy() + x.dtype.type(t) * v, device=x.device)
         return _dot(self.weights, [y.numpy() for y in _floating_outputs(self.f(*moved))])
 
     def gradient(self, *tensors: Tensor, create_graph: bool = True) -> tuple[Tensor, ...]:
@@ -142,7 +143,7 @@ class _Probe:
         ]
         xs = [again[i] for i in self.places]
         ys = zip(_floating_outputs(self.f(*again)), self.weights, strict=True)
-        tracked = [(y, Tensor(w)) for y, w in ys if y.requires_grad]
+        tracked = [(y, Tensor(w, device=y.device)) for y, w in ys if y.requires_grad]
         found: Sequence[Tensor | None] = [None] * len(xs)
         if tracked:
             outputs, seeds = zip(*tracked, strict=True)

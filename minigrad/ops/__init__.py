@@ -11,6 +11,7 @@ from . import (
     det,
     einsum,
     elementwise,
+    gather,
     index,
     join,
     linalg,

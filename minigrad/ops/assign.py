@@ -17,7 +17,7 @@ from ..errors import DTypeError, GraphError, ShapeError
 from ..modes import recording
 from ..tensor import Tensor
 from . import elementwise as e
-from .index import bare_key, setitem
+from .index import bare_key, setitem, write
 
 
 def _refuse_leaf(t: Tensor, what: str) -> None:
@@ -97,7 +97,7 @@ def _setitem(self: Tensor, key: Any, v: Any) -> None:
         _become(self, setitem(self, v, key=bare_key(key)), what)
         return
     _check_writeable(self, what)
-    backend.of(self.array).put(self.array, bare_key(key), _value(self, v))
+    write(self.array, bare_key(key), _value(self, v))
     graph.wrote(self.array, what)
 
 

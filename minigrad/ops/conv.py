@@ -81,7 +81,7 @@ def _by_group(x, groups):
 def _geometry(draw):
     """A geometry, images (N, C, H, W), weights, and outputs of the fitting shapes."""
     two = draw.integer
-    padding = tuple((two(0, 1), two(0, 1)) for _ in range(2))
+    padding = (two(0, 1), two(0, 1)), (two(0, 1), two(0, 1))
     geometry = Geometry((two(1, 2), two(1, 2)), padding, (two(1, 2), two(1, 2)), draw.one_of(1, 2))
     kernel = (two(1, 2), two(1, 2))
     size = tuple(

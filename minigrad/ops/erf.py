@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 
 import numpy as np
@@ -10,12 +9,7 @@ import numpy as np
 STEP = 1 / 8  # between the points of expansion: |t| ≤ 1/16
 TERMS = 12  # then the first term left out is below 3e-18 (|Hₙ(x)| e^(-x²/2) < 1.09·√(2ⁿ n!))
 FLAT = 6.0  # from here on erf is 1 in float64
-
-
-@functools.cache
-def _values(xp):
-    """erf at the points of expansion, exact to the last digit or so."""
-    return xp.asarray(np.array([math.erf(i * STEP) for i in range(int(FLAT / STEP) + 1)]))
+POINTS = np.array([math.erf(i * STEP) for i in range(int(FLAT / STEP) + 1)])
 
 
 def erf_of(xp, x):
@@ -34,5 +28,7 @@ def erf_of(xp, x):
     for n in range(TERMS - 1):
         before, term = term, -2 * t * (c * term + t * before * (n / (n + 1))) / (n + 2)
         total = total + term
-    y = _values(xp)[point.astype(np.intp)] + total * xp.exp(-c * c) * (2 / math.sqrt(math.pi))
+    y = xp.asarray(POINTS)[point.astype(np.intp)] + total * xp.exp(-c * c) * (
+        2 / math.sqrt(math.pi)
+    )
     return xp.where(xp.isnan(x), x, xp.copysign(y, x)).astype(x.dtype)

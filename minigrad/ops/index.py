@@ -7,11 +7,14 @@ import math
 import numpy as np
 
 from .. import backend
-from ..errors import ShapeError
+from ..errors import DTypeError, OutOfRangeError, ShapeError
 from ..op import op
+from ..samples import anything, bits, elementwise
 from ..tensor import Tensor
-from .elementwise import where
-from .shape import axes_of, read_only, reshape
+from .piecewise import where
+from .shape import read_only, reshape
+
+# ---- what an index is ----------------------------------------------------------------------------
 
 
 def bare_key(key):
@@ -29,91 +32,243 @@ def bare_key(key):
     return key.copy() if backend.find(key) is not None else key
 
 
+def _parts(key):
+    return key if isinstance(key, tuple) else (key,)
+
+
 def is_basic(key):
     """Whether an index has no arrays: then it reads nothing twice, and gives a view."""
-    parts = key if isinstance(key, tuple) else (key,)
     return all(
         k is None
         or k is Ellipsis
         or (isinstance(k, slice | int | np.integer) and not isinstance(k, bool))
-        for k in parts
+        for k in _parts(key)
     )
 
 
-@op(lambda g, in_shapes, key: unindex(g, shape=in_shapes[0], key=key), method=False)
+def _may_repeat(key):
+    """Whether an index can name a place twice: masks and slices cannot, arrays of integers can."""
+    return any(getattr(k, "ndim", 0) and k.dtype.kind != "b" for k in _parts(key))
+
+
+def _there(xp, shape, key):
+    """An index for an array on another device than the host, to which its host arrays go.
+
+    A mask goes as integers: how many there are is then known without waiting for the device.
+    """
+    if xp is np or is_basic(key):
+        return key
+    parts, axis = [], 0
+    taken = sum(map(_axes_taken, _parts(key)))
+    for k in _parts(key):
+        end = axis + (len(shape) - taken if k is Ellipsis else _axes_taken(k))
+        if isinstance(k, np.ndarray):
+            mask = k.dtype.kind == "b" and k.ndim > 0
+            if mask and k.shape != shape[axis:end]:
+                raise OutOfRangeError(f"a mask of shape {k.shape} for lengths {shape[axis:end]}")
+            parts += [xp.asarray(each) for each in (np.nonzero(k) if mask else (k,))]
+        else:
+            parts.append(k)
+        axis = end
+    return tuple(parts)
+
+
+def _axes_taken(k):
+    """How many axes of the array one part of an index is for."""
+    if k is None or k is Ellipsis or isinstance(k, bool | np.bool_):
+        return 0
+    return k.ndim if getattr(k, "dtype", None) == np.bool_ else 1
+
+
+def _keys(draw, shape):
+    """Any index into `shape`: basic with steps, arrays with duplicates, masks, mixed."""
+    kind, count = draw.one_of("basic", "integers", "mask"), draw.integer(0, 3)
+    lead = (count,) if kind == "mask" else draw.shape(most=2)  # of the arrays, broadcast together
+    parts, axis, skipped = [], 0, False
+    while axis < len(shape):
+        n, forms = shape[axis], ["slice", "None"] + ["stop", "..."] * (not skipped)
+        forms += ["int"] * (n > 0) + ["array", "array"] * (kind != "basic" and n > 0)
+        rest = shape[axis : axis + draw.integer(1, 2)]
+        forms += ["mask", "mask"] * (kind == "mask" and math.prod(rest) >= count)
+        form = draw.one_of(*forms)
+        if form == "stop":
+            break
+        if form == "...":
+            parts.append(Ellipsis)
+            axis, skipped = draw.integer(axis, len(shape)), True  # what follows reaches the end
+            continue
+        parts.append(_one_key(draw, form, n, rest, lead, count))
+        axis += {"None": 0, "mask": len(rest)}.get(form, 1)
+    return parts[0] if len(parts) == 1 and draw.flag() else tuple(parts)
+
+
+def _one_key(draw, form, n, rest, lead, count):
+    """One part of an index into an axis of length n; a mask, into several of lengths `rest`."""
+    if form == "None":
+        return None
+    if form == "int":
+        return draw.integer(-n, n - 1)
+    if form == "slice":
+        ends = [draw.one_of(None, draw.integer(-n - 1, n + 1)) for _ in range(2)]
+        return slice(*ends, draw.one_of(None, 1, 2, -1, -2))
+    if form == "mask":
+        mask = np.arange(math.prod(rest)) < count
+        return draw.rng().permutation(mask).reshape(rest)
+    sub = tuple([1 if draw.integer(0, 3) == 0 else m for m in lead])
+    return np.asarray(draw.rng().integers(-n, n, sub[draw.integer(0, len(sub)) :]))
+
+
+# ---- reading -------------------------------------------------------------------------------------
+
+
+def _getitem_samples(draw):
+    x = anything(draw, draw.shape())
+    return (x,), {"key": _keys(draw, x.shape)}
+
+
+@op(lambda g, in_shapes, key: unindex(g, shape=in_shapes[0], key=key), method=False, view=True,
+    samples=_getitem_samples)  # fmt: skip
 def getitem(xp, x, *, key):
-    """x[key], with all of NumPy's indexing; a view where the index is basic.
+    """x[key], with all of NumPy's indexing; a read-only view where the index is basic.
 
     d x[key] = dx[key]
+
+    On a GPU, integers out of range wrap silently, as CuPy has it, and a mask that lives there
+    waits: how many values it selects must be seen (`where` and `masked_fill` need not know).
+
+    Differs from PyTorch: steps may be negative, and so may integers in arrays.
+
+    >>> mg.tensor([[1.0, 2.0], [3.0, 4.0]])[[0, 0, 1], ::-1]
+    tensor([[2., 1.],
+            [2., 1.],
+            [4., 3.]])
     """
-    y = x[key]
-    return read_only(y) if is_basic(key) else y
+    if is_basic(key):
+        return read_only(x[key])
+    return x[_there(xp, x.shape, key)]
 
 
-@op(lambda g, key: getitem(g, key=key), method=False)
+def added(y, key, values, dtype):
+    """y, a fresh array, with values added at key, as often as it names a place.
+
+    Many values may meet in one place: y is `wider` than the dtype, to which this rounds once.
+    """
+    backend.of(y).add_at(y, key, values.astype(y.dtype))
+    return y.astype(dtype, copy=False)
+
+
+def wider(dtype):
+    """What values of a dtype are added up in."""
+    return {np.dtype(np.float16): np.float32, np.dtype(np.float32): np.float64}.get(dtype, dtype)
+
+
+def _unindex_samples(draw):
+    (x,), statics = _getitem_samples(draw)
+    return (anything(draw, x[statics["key"]].shape),), {"shape": x.shape} | statics
+
+
+@op(lambda g, key: getitem(g, key=key), method=False, samples=_unindex_samples)
 def unindex(xp, x, *, shape, key):
     """Zeros of `shape` with x added at key: the adjoint of reading x[key].
 
     d unindex x = unindex dx
+
+    >>> from minigrad.ops.index import unindex
+    >>> unindex(mg.tensor([1.0, 2.0, 4.0]), shape=(3,), key=np.array([0, 0, 1]))
+    tensor([3., 4., 0.])
     """
+    key = _there(xp, shape, key)
+    if _may_repeat(key):
+        return added(xp.zeros(shape, wider(x.dtype)), key, x, x.dtype)
     y = xp.zeros(shape, x.dtype)
-    if is_basic(key):
-        y[key] = x
-    else:
-        backend.of(y).add_at(y, key, x)
+    y[key] = x
     return y
+
+
+# ---- writing -------------------------------------------------------------------------------------
+
+
+def write(array, key, v):
+    """array[key] = v in place; of several values for one place the last stays.
+
+    v may have more leading axes of length 1 than its place, even where that is a single number.
+    """
+    place, basic = backend.of(array), is_basic(key)
+    full = basic and any(k is Ellipsis for k in _parts(key))
+    target = array[key if full else (*_parts(key), ...)] if basic else array
+    try:
+        if basic and getattr(v, "ndim", 0) > target.ndim:
+            v = v.reshape(v.shape[v.ndim - target.ndim :])
+        place.put(target, ... if basic else _there(place.xp, array.shape, key), v)
+    except ValueError as error:
+        raise ShapeError(
+            f"values of shape {v.shape} do not fit into t[...] of shape {array[key].shape}"
+        ) from error
 
 
 def _last_written(g, in_shapes, key):
     """Of values written to one place the last stays, so only it has a gradient."""
     shape, v_shape = in_shapes
     written = getitem(g, key=key)
-    if not is_basic(key):
-        order = np.full(shape, -1)
-        turn = np.arange(math.prod(written.shape)).reshape(written.shape)
-        order[key] = turn
+    if _may_repeat(key):
+        place = backend.of(getattr(g, "array", g))
+        key = _there(place.xp, shape, key)
+        order = place.xp.full(shape, -1)
+        turn = place.xp.arange(math.prod(written.shape)).reshape(written.shape)
+        place.put(order, key, turn)
         written = where(order[key] == turn, written, 0)
     # v may have more leading axes of length 1 than the place that it was written to
     missing = max(len(v_shape) - len(written.shape), 0)
     return reshape(written, (1,) * missing + tuple(written.shape))
 
 
-@op(lambda g, key: setitem(g, 0.0, key=key), _last_written, method=False)
+def _setitem_samples(draw):
+    (x,), statics = _getitem_samples(draw)
+    full = x[statics["key"]].shape
+    sub = tuple([1 if draw.integer(0, 3) == 0 else n for n in full])[draw.integer(0, len(full)) :]
+    lead = (1,) * draw.integer(0, 1) if len(sub) == len(full) else ()
+    return (x, anything(draw, lead + sub)), statics
+
+
+@op(lambda g, key: setitem(g, 0.0, key=key), _last_written, method=False,
+    samples=_setitem_samples)  # fmt: skip
 def setitem(xp, x, v, *, key):
-    """A copy of x with v at key.        d setitem = dx outside key, dv inside"""
-    y = x.copy()
-    try:
-        y[key] = v
-    except ValueError as error:
-        raise ShapeError(
-            f"values of shape {v.shape} do not fit into t[...] of shape {y[key].shape}"
-        ) from error
+    """A copy of x with v at key; of several values for one place the last stays.
+
+    d setitem = dx outside key, dv inside
+
+    >>> x = mg.zeros(3)
+    >>> x[[0, 0, 1]] = mg.tensor([1.0, 2.0, 3.0])
+    >>> x
+    tensor([2., 3., 0.])
+    """
+    y = xp.array(x)  # a copy
+    write(y, key, v)
     return y
 
 
-def _grid(xp, axis, index):
-    """Full index arrays for `index` along one axis, everything else in its place."""
-    ((axis,), grid) = axes_of(axis, index.ndim), list(xp.ogrid[tuple(map(slice, index.shape))])
-    grid[axis] = index
-    return tuple(grid)
+def _mask_samples(draw):
+    (mask, x), _ = elementwise(bits, anything)(draw)
+    return (x, mask, anything(draw, ())), {}
 
 
 @op(
-    lambda g, index, in_shapes, axis: ungather(g, index, shape=in_shapes[0], axis=axis),
+    lambda g, mask: where(mask, 0, g),
     None,
-    order="x axis index",
+    lambda g, mask: where(mask, g, 0),
+    samples=_mask_samples,
 )
-def gather(xp, x, index, *, axis):
-    """y[i, j] = x[index[i, j], j] for axis 0, and so on; index has x's rank and may be shorter.
+def masked_fill(xp, x, mask, value):
+    """x with one value where the mask holds.        d masked_fill = [not mask] dx + [mask] dvalue
 
-    d gather x = gather dx
+    The value is a number or a 0-d tensor; mask and x broadcast.  On a GPU nothing waits, as it
+    would for `x[mask] = value`.
+
+    >>> mg.tensor([1.0, 2.0, 3.0]).masked_fill(mg.tensor([False, True, True]), -1.0)
+    tensor([ 1., -1., -1.])
     """
-    return x[_grid(xp, axis, index)]
-
-
-@op(lambda g, index, axis: gather(g, axis, index), None, method=False)
-def ungather(xp, x, index, *, shape, axis):
-    """Zeros of `shape` with x added where `gather` read.        d ungather x = ungather dx"""
-    y = xp.zeros(shape, x.dtype)
-    backend.of(y).add_at(y, _grid(xp, axis, index), x)
-    return y
+    if getattr(mask, "dtype", type(mask)) != bool:
+        raise DTypeError("the mask must be boolean, such as x > 0")
+    if getattr(value, "ndim", 0) > 0:
+        raise ShapeError("the value must be a number or a 0-d tensor: use where for arrays")
+    return xp.where(mask, value, x).astype(x.dtype)

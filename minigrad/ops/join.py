@@ -115,7 +115,7 @@ def split(xp, x, *, split_size, axis=0) -> tuple[Array, ...]:
     if isinstance(split_size, int | np.integer) and split_size > 0:
         sizes = [min(split_size, n - i) for i in range(0, n, split_size)] or [0]
     elif isinstance(split_size, list | tuple) and all(isinstance(k, int) for k in split_size):
-        sizes = split_size
+        sizes = list(split_size)
     else:
         raise DTypeError(
             f"split_size was given as {split_size!r}: give a length, or a list of them"
@@ -340,7 +340,10 @@ def tile(xp, x, *, reps):
 
 def _repeats(repeats, n):
     """The place in n that each repeated value comes from."""
-    counts = np.asarray(getattr(repeats, "array", repeats))
+    given = getattr(repeats, "array", repeats)
+    if hasattr(given, "__dlpack__") and not isinstance(given, np.ndarray):
+        raise DTypeError("repeats is on another device: give numbers, or repeats.cpu()")
+    counts = np.asarray(given)
     if counts.dtype.kind not in "iu" or counts.ndim > 1:
         raise DTypeError(f"repeats was given as {repeats!r}: give a whole number, or one a place")
     if counts.size not in (1, n) or (counts < 0).any():

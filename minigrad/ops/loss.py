@@ -10,7 +10,7 @@ from .. import backend
 from ..op import Hint, cast, fused
 from ..samples import anything
 from .compare import ne
-from .index import gather
+from .gather import gather
 from .piecewise import where
 from .reduce import log_softmax, shift, softmax, sum
 from .shape import reshape

@@ -96,6 +96,8 @@ def destination(where: tuple[Any, ...], dtype: Any, device: str | None) -> tuple
         try:
             backend.named(device)
         except DeviceError as error:
+            if backend.is_known(device):
+                raise
             raise DeviceError(f"{error} (nor is {device!r} a dtype, such as mg.float64)") from None
     return (None if dtype is None else dtypes.checked(dtype)), device
 

@@ -27,7 +27,7 @@ def where(xp, condition, a, b):
     >>> mg.where(mg.tensor([True, False]), mg.tensor([1.0, 2.0]), 0.0)
     tensor([1., 0.])
     """
-    return xp.where(condition, a, b)
+    return xp.where(condition if hasattr(condition, "shape") else xp.asarray(condition), a, b)
 
 
 def _zero(g):
