@@ -7,7 +7,8 @@
 tensor([2., 4.])
 """
 
-from . import func, nn, optim, testing
+import importlib as _importlib
+
 from . import kernels as _kernels  # now, so that no later import hides `mg.kernels` behind it
 from . import ops as _ops  # fills the registry
 from .anomaly import detect_anomaly
@@ -35,10 +36,14 @@ from .tensor import Tensor
 from .watching import watch
 
 __version__ = "0.1.0"
+# imported when they are first named: `import minigrad` stays quick
+_ROOMS = ("func", "laws", "nn", "optim", "testing")
 
 
 def __getattr__(name: str) -> object:
     """Every op of the registry is a name here too: `mg.exp` is `tensor.exp` as a function."""
+    if name in _ROOMS:
+        return _importlib.import_module(f".{name}", __name__)
     found = _registry.get(name)
     if found is None:
         raise AttributeError(f"minigrad has no {name!r}: dir(minigrad) lists what it has")
@@ -48,4 +53,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *(name for name, each in _registry.items() if each.method)})
+    return sorted({*globals(), *_ROOMS, *(name for name, each in _registry.items() if each.method)})

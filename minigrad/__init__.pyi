@@ -4,7 +4,6 @@ import builtins
 from collections.abc import Sequence
 from typing import Any
 
-from . import func as func, nn as nn, optim as optim, testing as testing
 from .anomaly import detect_anomaly as detect_anomaly
 from .create import arange as arange, empty as empty, eye as eye, full as full, full_like as full_like, linspace as linspace, ones as ones, ones_like as ones_like, tensor as tensor, zeros as zeros, zeros_like as zeros_like
 from .dtypes import bool_ as bool
@@ -15,6 +14,7 @@ from .modes import enable_grad as enable_grad, is_grad_enabled as is_grad_enable
 from .random import get_rng_state as get_rng_state, manual_seed as manual_seed, rand as rand, randint as randint, randn as randn, randperm as randperm, set_rng_state as set_rng_state
 from .tensor import Tensor as Tensor
 from .watching import watch as watch
+from . import func as func, laws as laws, nn as nn, optim as optim, testing as testing
 
 __version__: str
 
@@ -46,14 +46,24 @@ def allclose(a: Any, b: Any, rtol: Any = ..., atol: Any = ..., equal_nan: Any = 
     tensor(True)"""
 
 def amax(x: Any, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
-    """The largest value over axis.
+    """The largest value over axis (None: all).
 
-    d amax x = dx where it is reached, shared evenly by ties"""
+    d amax x = dx where it is reached, shared evenly by ties
+
+    Differs from PyTorch: where the result is NaN, the NaN in x have its gradient, and no other.
+
+    >>> mg.tensor([[1.0, 3.0], [2.0, 0.0]]).amax(axis=1)
+    tensor([3., 2.])"""
 
 def amin(x: Any, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
-    """The smallest value over axis.
+    """The smallest value over axis (None: all).
 
-    d amin x = dx where it is reached, shared evenly by ties"""
+    d amin x = dx where it is reached, shared evenly by ties
+
+    Differs from PyTorch: where the result is NaN, the NaN in x have its gradient, and no other.
+
+    >>> mg.tensor([[1.0, 3.0], [2.0, 0.0]]).amin(axis=1)
+    tensor([1., 0.])"""
 
 def any(x: Any, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
     """∨ x over axis (None: all): whether one value is nonzero.
@@ -80,10 +90,24 @@ def arctan(x: Any) -> Tensor:
     tensor([0.    , 0.7854])"""
 
 def argmax(x: Any, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
-    """The first position of the largest value; in the flattened x if axis is None."""
+    """The first position i of the largest value, xᵢ = max x; in the flattened x if axis is None.
+
+    >>> mg.tensor([[1.0, 3.0], [2.0, 0.0]]).argmax(axis=1)
+    tensor([1, 0])"""
 
 def argmin(x: Any, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
-    """The first position of the smallest value; in the flattened x if axis is None."""
+    """The first position i of the smallest value, xᵢ = min x; in the flattened x if axis is None.
+
+    >>> mg.tensor([[1.0, 3.0], [2.0, 0.0]]).argmin(axis=1)
+    tensor([0, 1])"""
+
+def argsort(x: Any, axis: builtins.int | Sequence[int] | None = ..., descending: Any = ..., stable: Any = ..., *, dim: builtins.int | Sequence[int] | None = ...) -> Tensor:
+    """The indices i that sort x along axis: xᵢ = sort x.
+
+    Differs from PyTorch: equal values always keep their order, whatever `stable` says.
+
+    >>> mg.tensor([3.0, 1.0, 2.0]).argsort(descending=True)
+    tensor([0, 2, 1])"""
 
 def broadcast_to(x: Any, *shape: builtins.int | Sequence[int]) -> Tensor:
     """x repeated to a shape, without copying.        d broadcast x = broadcast dx
@@ -154,6 +178,22 @@ def cosh(x: Any) -> Tensor:
 
     >>> mg.cosh(mg.tensor([0.0, 1.0])).round(decimals=4)
     tensor([1.    , 1.5431])"""
+
+def cumprod(x: Any, axis: builtins.int | Sequence[int] | None = ..., *, dim: builtins.int | Sequence[int] | None = ...) -> Tensor:
+    """Π x up to and including each place along axis.
+
+    d cumprod x = Σᵢ (Π of the others up to there) dxᵢ
+
+    >>> mg.tensor([1.0, 2.0, 3.0]).cumprod(0)
+    tensor([1., 2., 6.])"""
+
+def cumsum(x: Any, axis: builtins.int | Sequence[int] | None = ..., *, dim: builtins.int | Sequence[int] | None = ...) -> Tensor:
+    """Σ x up to and including each place along axis.        d cumsum x = cumsum dx
+
+    Floating sums are added up in float64, and each is rounded once.
+
+    >>> mg.tensor([1.0, 2.0, 3.0]).cumsum(0)
+    tensor([1., 3., 6.])"""
 
 def det(a: Any) -> Tensor:
     """The determinant of matrices (…, n, n); 1 for n = 0.        d det a = tr(adj(a) da)
@@ -401,6 +441,20 @@ def matmul(a: Any, b: Any) -> Tensor:
     >>> mg.matmul(mg.tensor([[1.0, 2.0], [3.0, 4.0]]), mg.tensor([1.0, -1.0]))
     tensor([-1., -1.])"""
 
+def max(x: Any, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor | tuple[Tensor, Tensor]:
+    """The largest of all values; with an axis, (values, indices) along it.
+
+    d max x = dx at the index returned; without an axis, shared evenly by ties
+
+    Differs from PyTorch: of equal values the first is returned, on every device, and
+    `maximum(a, b)` is the larger of two tensors.
+
+    >>> x = mg.tensor([[1.0, 3.0], [2.0, 0.0]])
+    >>> x.max()
+    tensor(3.)
+    >>> x.max(axis=1)
+    max(values=tensor([3., 2.]), indices=tensor([1, 0]))"""
+
 def maximum(a: Any, b: Any) -> Tensor:
     """The larger of a and b.        d max(a, b) = [a > b] da + [b > a] db, half each at a tie
 
@@ -413,6 +467,20 @@ def mean(x: Any, axis: builtins.int | Sequence[int] | None = ..., keepdims: buil
     >>> mg.tensor([[1.0, 2.0], [3.0, 4.0]]).mean(axis=1, keepdims=True)
     tensor([[1.5],
             [3.5]])"""
+
+def min(x: Any, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor | tuple[Tensor, Tensor]:
+    """The smallest of all values; with an axis, (values, indices) along it.
+
+    d min x = dx at the index returned; without an axis, shared evenly by ties
+
+    Differs from PyTorch: of equal values the first is returned, on every device, and
+    `minimum(a, b)` is the smaller of two tensors.
+
+    >>> x = mg.tensor([[1.0, 3.0], [2.0, 0.0]])
+    >>> x.min()
+    tensor(0.)
+    >>> x.min(axis=1)
+    min(values=tensor([1., 0.]), indices=tensor([0, 1]))"""
 
 def minimum(a: Any, b: Any) -> Tensor:
     """The smaller of a and b.        d min(a, b) = [a < b] da + [b < a] db, half each at a tie
@@ -445,6 +513,20 @@ def neg(x: Any) -> Tensor:
 
     >>> mg.neg(mg.tensor([1.0, -2.0]))
     tensor([-1.,  2.])"""
+
+def norm(x: Any, p: Any = ..., axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
+    """(Σ |x|ᵖ)^(1/p) over axis (None: all), without overflow on the way.
+
+    d norm = Σ sign(x) (|x| / norm)ᵖ⁻¹ dx, and 0 where x is 0 and where the norm is 0
+
+    Args:
+        p: a number, or "fro" for 2; inf: the largest |x|, -inf: the smallest, 0: how many are not
+            zero.  Ties of the largest share its gradient evenly.
+
+    Differs from PyTorch: there is no nuclear norm; several axes are taken as one vector.
+
+    >>> mg.tensor([3.0, 4.0]).norm(), mg.tensor([3.0, -4.0]).norm(1)
+    (tensor(5.), tensor(7.))"""
 
 def outer(a: Any, b: Any) -> Tensor:
     """The matrix of all products aᵢ bⱼ of two vectors.        d(a bᵀ) = da bᵀ + a dbᵀ
@@ -485,6 +567,12 @@ def pow(a: Any, b: Any) -> Tensor:
 
     >>> mg.pow(mg.tensor([1.0, 2.0, 3.0]), 2)
     tensor([1., 4., 9.])"""
+
+def prod(x: Any, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
+    """Π x over axis (None: all); 1 over nothing.        d Π x = Σᵢ (Π of the others) dxᵢ
+
+    >>> mg.tensor([[1.0, 2.0], [3.0, 4.0]]).prod(axis=1)
+    tensor([ 2., 12.])"""
 
 def relu(x: Any) -> Tensor:
     """max(x, 0).        d relu x = [x > 0] dx, and 0 at 0
@@ -583,6 +671,16 @@ def solve(a: Any, b: Any) -> Tensor:
 
     >>> mg.solve(mg.tensor([[2.0, 0.0], [1.0, 4.0]]), mg.tensor([2.0, 9.0]))
     tensor([1., 2.])"""
+
+def sort(x: Any, axis: builtins.int | Sequence[int] | None = ..., descending: Any = ..., stable: Any = ..., *, dim: builtins.int | Sequence[int] | None = ...) -> tuple[Tensor, Tensor]:
+    """The values along axis in order, and the indices that they had.
+
+    d sort x = dx at indices
+
+    Differs from PyTorch: equal values always keep their order, whatever `stable` says.
+
+    >>> mg.tensor([3.0, 1.0, 2.0]).sort()
+    sort(values=tensor([1., 2., 3.]), indices=tensor([1, 2, 0]))"""
 
 def split(x: Any, split_size: Any, axis: builtins.int | Sequence[int] | None = ..., *, dim: builtins.int | Sequence[int] | None = ...) -> tuple[Tensor, ...]:
     """x in pieces of split_size (the last may be smaller), or of the sizes in a list.
@@ -687,6 +785,16 @@ def tile(x: Any, *reps: Any) -> Tensor:
 
     >>> mg.tensor([1.0, 2.0]).tile(2)
     tensor([1., 2., 1., 2.])"""
+
+def topk(x: Any, k: Any, axis: builtins.int | Sequence[int] | None = ..., largest: Any = ..., sorted: Any = ..., *, dim: builtins.int | Sequence[int] | None = ...) -> tuple[Tensor, Tensor]:
+    """The k largest (or smallest) values along axis in order, and the indices that they had.
+
+    d topk x = dx at indices
+
+    Differs from PyTorch: of equal values the first come first, and the result is always in order.
+
+    >>> mg.tensor([3.0, 1.0, 2.0]).topk(2)
+    topk(values=tensor([3., 2.]), indices=tensor([0, 2]))"""
 
 def transpose(x: Any, axis0: builtins.int = ..., axis1: builtins.int = ..., *, dim0: builtins.int = ..., dim1: builtins.int = ...) -> Tensor:
     """x with two axes swapped (`permute` orders them all).        d transpose x = transpose dx

@@ -65,13 +65,23 @@ class Methods:
         >>> mg.allclose(mg.tensor([1.0, 2.0]), mg.tensor([1.0, 2.000001]))
         tensor(True)"""
     def amax(self, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
-        """The largest value over axis.
+        """The largest value over axis (None: all).
 
-        d amax x = dx where it is reached, shared evenly by ties"""
+        d amax x = dx where it is reached, shared evenly by ties
+
+        Differs from PyTorch: where the result is NaN, the NaN in x have its gradient, and no other.
+
+        >>> mg.tensor([[1.0, 3.0], [2.0, 0.0]]).amax(axis=1)
+        tensor([3., 2.])"""
     def amin(self, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
-        """The smallest value over axis.
+        """The smallest value over axis (None: all).
 
-        d amin x = dx where it is reached, shared evenly by ties"""
+        d amin x = dx where it is reached, shared evenly by ties
+
+        Differs from PyTorch: where the result is NaN, the NaN in x have its gradient, and no other.
+
+        >>> mg.tensor([[1.0, 3.0], [2.0, 0.0]]).amin(axis=1)
+        tensor([1., 0.])"""
     def any(self, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
         """∨ x over axis (None: all): whether one value is nonzero.
 
@@ -93,9 +103,22 @@ class Methods:
         >>> mg.arctan(mg.tensor([0.0, 1.0])).round(decimals=4)
         tensor([0.    , 0.7854])"""
     def argmax(self, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
-        """The first position of the largest value; in the flattened x if axis is None."""
+        """The first position i of the largest value, xᵢ = max x; in the flattened x if axis is None.
+
+        >>> mg.tensor([[1.0, 3.0], [2.0, 0.0]]).argmax(axis=1)
+        tensor([1, 0])"""
     def argmin(self, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
-        """The first position of the smallest value; in the flattened x if axis is None."""
+        """The first position i of the smallest value, xᵢ = min x; in the flattened x if axis is None.
+
+        >>> mg.tensor([[1.0, 3.0], [2.0, 0.0]]).argmin(axis=1)
+        tensor([0, 1])"""
+    def argsort(self, axis: builtins.int | Sequence[int] | None = ..., descending: Any = ..., stable: Any = ..., *, dim: builtins.int | Sequence[int] | None = ...) -> Tensor:
+        """The indices i that sort x along axis: xᵢ = sort x.
+
+        Differs from PyTorch: equal values always keep their order, whatever `stable` says.
+
+        >>> mg.tensor([3.0, 1.0, 2.0]).argsort(descending=True)
+        tensor([0, 2, 1])"""
     def broadcast_to(self, *shape: builtins.int | Sequence[int]) -> Tensor:
         """x repeated to a shape, without copying.        d broadcast x = broadcast dx
 
@@ -155,6 +178,20 @@ class Methods:
         tensor([1.    , 1.5431])"""
     def cpu(self) -> Tensor: ...
     def cuda(self) -> Tensor: ...
+    def cumprod(self, axis: builtins.int | Sequence[int] | None = ..., *, dim: builtins.int | Sequence[int] | None = ...) -> Tensor:
+        """Π x up to and including each place along axis.
+
+        d cumprod x = Σᵢ (Π of the others up to there) dxᵢ
+
+        >>> mg.tensor([1.0, 2.0, 3.0]).cumprod(0)
+        tensor([1., 2., 6.])"""
+    def cumsum(self, axis: builtins.int | Sequence[int] | None = ..., *, dim: builtins.int | Sequence[int] | None = ...) -> Tensor:
+        """Σ x up to and including each place along axis.        d cumsum x = cumsum dx
+
+        Floating sums are added up in float64, and each is rounded once.
+
+        >>> mg.tensor([1.0, 2.0, 3.0]).cumsum(0)
+        tensor([1., 3., 6.])"""
     def det(self) -> Tensor:
         """The determinant of matrices (…, n, n); 1 for n = 0.        d det a = tr(adj(a) da)
 
@@ -357,6 +394,19 @@ class Methods:
 
         >>> mg.matmul(mg.tensor([[1.0, 2.0], [3.0, 4.0]]), mg.tensor([1.0, -1.0]))
         tensor([-1., -1.])"""
+    def max(self, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor | tuple[Tensor, Tensor]:
+        """The largest of all values; with an axis, (values, indices) along it.
+
+        d max x = dx at the index returned; without an axis, shared evenly by ties
+
+        Differs from PyTorch: of equal values the first is returned, on every device, and
+        `maximum(a, b)` is the larger of two tensors.
+
+        >>> x = mg.tensor([[1.0, 3.0], [2.0, 0.0]])
+        >>> x.max()
+        tensor(3.)
+        >>> x.max(axis=1)
+        max(values=tensor([3., 2.]), indices=tensor([1, 0]))"""
     def maximum(self, b: Any) -> Tensor:
         """The larger of a and b.        d max(a, b) = [a > b] da + [b > a] db, half each at a tie
 
@@ -368,6 +418,19 @@ class Methods:
         >>> mg.tensor([[1.0, 2.0], [3.0, 4.0]]).mean(axis=1, keepdims=True)
         tensor([[1.5],
                 [3.5]])"""
+    def min(self, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor | tuple[Tensor, Tensor]:
+        """The smallest of all values; with an axis, (values, indices) along it.
+
+        d min x = dx at the index returned; without an axis, shared evenly by ties
+
+        Differs from PyTorch: of equal values the first is returned, on every device, and
+        `minimum(a, b)` is the smaller of two tensors.
+
+        >>> x = mg.tensor([[1.0, 3.0], [2.0, 0.0]])
+        >>> x.min()
+        tensor(0.)
+        >>> x.min(axis=1)
+        min(values=tensor([1., 0.]), indices=tensor([0, 1]))"""
     def minimum(self, b: Any) -> Tensor:
         """The smaller of a and b.        d min(a, b) = [a < b] da + [b < a] db, half each at a tie
 
@@ -395,6 +458,19 @@ class Methods:
 
         >>> mg.neg(mg.tensor([1.0, -2.0]))
         tensor([-1.,  2.])"""
+    def norm(self, p: Any = ..., axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
+        """(Σ |x|ᵖ)^(1/p) over axis (None: all), without overflow on the way.
+
+        d norm = Σ sign(x) (|x| / norm)ᵖ⁻¹ dx, and 0 where x is 0 and where the norm is 0
+
+        Args:
+            p: a number, or "fro" for 2; inf: the largest |x|, -inf: the smallest, 0: how many are not
+                zero.  Ties of the largest share its gradient evenly.
+
+        Differs from PyTorch: there is no nuclear norm; several axes are taken as one vector.
+
+        >>> mg.tensor([3.0, 4.0]).norm(), mg.tensor([3.0, -4.0]).norm(1)
+        (tensor(5.), tensor(7.))"""
     def normal_(self, mean: builtins.float = ..., std: builtins.float = ...) -> Tensor: ...
     def outer(self, b: Any) -> Tensor:
         """The matrix of all products aᵢ bⱼ of two vectors.        d(a bᵀ) = da bᵀ + a dbᵀ
@@ -432,6 +508,11 @@ class Methods:
 
         >>> mg.pow(mg.tensor([1.0, 2.0, 3.0]), 2)
         tensor([1., 4., 9.])"""
+    def prod(self, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
+        """Π x over axis (None: all); 1 over nothing.        d Π x = Σᵢ (Π of the others) dxᵢ
+
+        >>> mg.tensor([[1.0, 2.0], [3.0, 4.0]]).prod(axis=1)
+        tensor([ 2., 12.])"""
     def relu(self) -> Tensor:
         """max(x, 0).        d relu x = [x > 0] dx, and 0 at 0
 
@@ -517,6 +598,15 @@ class Methods:
 
         >>> mg.solve(mg.tensor([[2.0, 0.0], [1.0, 4.0]]), mg.tensor([2.0, 9.0]))
         tensor([1., 2.])"""
+    def sort(self, axis: builtins.int | Sequence[int] | None = ..., descending: Any = ..., stable: Any = ..., *, dim: builtins.int | Sequence[int] | None = ...) -> tuple[Tensor, Tensor]:
+        """The values along axis in order, and the indices that they had.
+
+        d sort x = dx at indices
+
+        Differs from PyTorch: equal values always keep their order, whatever `stable` says.
+
+        >>> mg.tensor([3.0, 1.0, 2.0]).sort()
+        sort(values=tensor([1., 2., 3.]), indices=tensor([1, 2, 0]))"""
     def split(self, split_size: Any, axis: builtins.int | Sequence[int] | None = ..., *, dim: builtins.int | Sequence[int] | None = ...) -> tuple[Tensor, ...]:
         """x in pieces of split_size (the last may be smaller), or of the sizes in a list.
 
@@ -603,6 +693,15 @@ class Methods:
         >>> mg.tensor([1.0, 2.0]).tile(2)
         tensor([1., 2., 1., 2.])"""
     def to(self, *where: Any, dtype: Any = ..., device: str | None = ...) -> Tensor: ...
+    def topk(self, k: Any, axis: builtins.int | Sequence[int] | None = ..., largest: Any = ..., sorted: Any = ..., *, dim: builtins.int | Sequence[int] | None = ...) -> tuple[Tensor, Tensor]:
+        """The k largest (or smallest) values along axis in order, and the indices that they had.
+
+        d topk x = dx at indices
+
+        Differs from PyTorch: of equal values the first come first, and the result is always in order.
+
+        >>> mg.tensor([3.0, 1.0, 2.0]).topk(2)
+        topk(values=tensor([3., 2.]), indices=tensor([0, 2]))"""
     def transpose(self, axis0: builtins.int = ..., axis1: builtins.int = ..., *, dim0: builtins.int = ..., dim1: builtins.int = ...) -> Tensor:
         """x with two axes swapped (`permute` orders them all).        d transpose x = transpose dx
 

@@ -32,6 +32,14 @@ def source(op: Op, watched: bool = False) -> str:
     return "\n".join(lines)
 
 
+def first(op: Op) -> str:
+    """A function that has the text written when it is called for the first time."""
+    given = [f"*{name}" if name == op.star else name for name in op.order]
+    given += [f"{alias}={alias}" for _, alias in aliased(op)]
+    call = f"return op.written()({', '.join(given)})"
+    return f"def {op.name}({signature(op)}):\n    {call}\n"
+
+
 def _indented(lines: Iterable[str]) -> list[str]:
     return [INDENT + line for line in lines]
 

@@ -86,7 +86,7 @@ class Op:
         Op.every.add(self)
 
     def define(self, rules: Sequence[Rule | None] | Rule) -> None:
-        """Take the rules, and write `call` and `pull` for them."""
+        """Take the rules."""
         self.joint: Rule | None = None
         if callable(rules):
             self.joint = rules
@@ -110,7 +110,7 @@ class Op:
         self.differentiable = [n for n, rule in pairs if rule and n not in self.untracked]
         # indices and masks keep their dtype; comparisons compare like with like
         self.unified = self.differentiable or self.inputs
-        self._write()
+        self._announce()
 
     def kernel(self, backend_name: str, needs: str | None = None) -> Callable[[Rule], Rule]:
         """Decorate a faster body for a backend ("cpu" is also called "numpy", "cuda" also "cupy").
@@ -135,32 +135,49 @@ class Op:
         """What computes the op: its forward, or its kernels before it."""
         self._space["forward"] = _with_kernels(self) if self.kernels else self.forward
 
-    def _write(self) -> None:
-        self._space.update({f"rule{i}": rule for i, rule in enumerate(self.rules)})
-        self.source, self._codes = codegen.source(self), dict[bool, CodeType]()
-        if not hasattr(self, "call"):
-            self.call: Any = self._compiled(watched=False)
-        self.choose_code()  # whoever imported the function sees the new rule
-        self.call.__doc__, self.call.__module__ = self.doc, self.forward.__module__
-        self.call.__defaults__ = codegen.defaults(self)
-        self.call.op = self
-        self.pull: Callable[..., Any] = self._space["pull"]
+    def _announce(self) -> None:
+        """Give the op its function; what it does is written when it is first called.
 
-    def _compiled(self, watched: bool) -> Any:
-        text = codegen.source(self, watched)
+        Programs call few of the ops: to write all would treble the time of `import minigrad`.
+        """
+        self._space.update({f"rule{i}": rule for i, rule in enumerate(self.rules)})
+        self._codes: dict[bool, CodeType] = {}
+        if not hasattr(self, "call"):
+            self.call: Any = self._compiled(codegen.first(self))
+            self.call.__doc__, self.call.__module__ = self.doc, self.forward.__module__
+            self.call.__defaults__ = codegen.defaults(self)
+            self.call.op = self
+        elif hasattr(self, "pull"):
+            self.written()
+
+    def written(self) -> Any:
+        """The op's function, of which whoever imported it sees the new text too."""
+        self._codes[False] = self._compiled(codegen.source(self)).__code__
+        self.pull: Callable[..., Any] = self._space["pull"]
+        self.choose_code()
+        return self.call
+
+    def choose_code(self) -> None:
+        """Which text runs: where nobody watches, one that knows nothing of it, at no cost."""
+        watched = Op.seen is not None
+        if not self._codes:
+            return  # it chooses when it is first called
+        if watched not in self._codes:
+            self._codes[watched] = self._compiled(codegen.source(self, watched)).__code__
+        if watched:  # and these stay: another thread may still be in the watched text
+            self._space.update(seen=Op.seen, clock=time.perf_counter)
+        self.call.__code__ = self._codes[watched]
+
+    def _compiled(self, text: str) -> Any:
         file, lines = f"<op {self.name}>", text.splitlines(keepends=True)
         linecache.cache[file] = len(text), None, lines, file  # what tracebacks will show
         exec(compile(text, file, "exec"), self._space)
         return self._space[self.name]
 
-    def choose_code(self) -> None:
-        """Which text runs: where nobody watches, one that knows nothing of it, at no cost."""
-        watched = Op.seen is not None
-        if watched not in self._codes:
-            self._codes[watched] = self._compiled(watched).__code__
-        if watched:  # and these stay: another thread may still be in the watched text
-            self._space.update(seen=Op.seen, clock=time.perf_counter)
-        self.call.__code__ = self._codes[watched]
+    @property
+    def source(self) -> str:
+        """The text of the op's function and of its `pull`."""
+        return codegen.source(self)
 
     def _check_names(self) -> None:
         clash = RESERVED & set(self.inputs)

@@ -13,7 +13,15 @@ from .arrays import sizes
 from .dtypes import default_dtype
 from .tensor import Tensor
 
-_generator = np.random.default_rng(0)
+_generator: np.random.Generator | None = None  # made when it is first used
+
+
+def generator() -> np.random.Generator:
+    """The generator that all random tensors come from."""
+    global _generator
+    if _generator is None:
+        _generator = np.random.default_rng(0)
+    return _generator
 
 
 def manual_seed(seed: int) -> None:
@@ -24,12 +32,12 @@ def manual_seed(seed: int) -> None:
 
 def get_rng_state() -> dict[str, Any]:
     """The generator's state, for `set_rng_state`."""
-    return dict(_generator.bit_generator.state)
+    return dict(generator().bit_generator.state)
 
 
 def set_rng_state(state: dict[str, Any]) -> None:
     """Continue from a state that `get_rng_state` gave."""
-    _generator.bit_generator.state = state
+    generator().bit_generator.state = state
 
 
 def draw(
@@ -39,7 +47,7 @@ def draw(
 
     They are drawn in float64 and rounded, so that every dtype sees the same ones.
     """
-    values = np.asarray(getattr(_generator, distribution)(*parameters, size=shape), dtype)
+    values = np.asarray(getattr(generator(), distribution)(*parameters, size=shape), dtype)
     if distribution == "uniform":
         low, high = (values.dtype.type(each) for each in parameters)
         values = np.minimum(values, np.nextafter(high, low))  # rounding may have reached high
@@ -71,9 +79,9 @@ def randint(
 ) -> Tensor:
     """Integers from [low, high), or from [0, low) if high is not given."""
     low, high = (0, low) if high is None else (low, high)
-    return Tensor(_generator.integers(low, high, size), dtype, device)
+    return Tensor(generator().integers(low, high, size), dtype, device)
 
 
 def randperm(n: int, device: str | None = None) -> Tensor:
     """The numbers 0 to n - 1 in random order."""
-    return Tensor(_generator.permutation(n), np.int64, device)
+    return Tensor(generator().permutation(n), np.int64, device)

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import minigrad
+
 from . import codegen
 from .op import Op, registry
 from .tensor import Tensor
@@ -84,7 +86,8 @@ def init_text() -> str:
                     f"from .{node.module or ''} import "
                     + ", ".join(f"{name} as {alias}" for name, alias in names)
                 )
-    lines += ["", "__version__: str", ""]
+    rooms = ", ".join(f"{name} as {name}" for name in vars(minigrad)["_ROOMS"])
+    lines += [f"from . import {rooms}", "", "__version__: str", ""]
     return (
         "\n".join(lines)
         + "\n"

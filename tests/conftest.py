@@ -31,6 +31,16 @@ def seeded():
     mg.manual_seed(0)
 
 
+def pytest_terminal_summary(terminalreporter):
+    """How much the laws were tried on."""
+    laws = sys.modules.get("test_laws")
+    if laws is not None and laws.cases:
+        tried = ", ".join(f"{count:,} on {device}" for device, count in laws.cases.items())
+        terminalreporter.write_line(
+            f"{len(laws.OPS)} ops in the registry, {len(laws.LAWS)} laws, cases: {tried}"
+        )
+
+
 @contextmanager
 def cupy_replaced(modules):
     """Inside, `import cupy` finds these modules, and minigrad has not met CuPy yet."""

@@ -4,7 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from samples import apart, normal
+from values import apart, normal
 
 import minigrad as mg
 import minigrad.nn.functional as F

@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
-from samples import apart, normal
+from values import apart, normal
 
 import minigrad as mg
 import minigrad.nn as nn

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from samples import normal
+from values import normal
 
 import minigrad as mg
 from minigrad.errors import GraphError

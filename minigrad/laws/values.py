@@ -93,7 +93,8 @@ def devices_agree(s: Sample) -> None:
     assert all(y.device.startswith(s.home) for y in results), f"{s.op.name} left {s.home}"
     close(results, listed(s.call(*here)), s.size, f"{s.op.name} on {s.device}")
     found = s.gradients(there)
-    assert all(g is None or g.device.startswith(s.device) for g in found)
+    back = str(s.statics.get("home", s.device))
+    assert all(g is None or g.device.startswith(back) for g in found), f"gradients left {back}"
     close(found, s.gradients(here), s.size, f"gradients of {s.op.name} on {s.device}")
 
 
