@@ -44,8 +44,13 @@ class Methods:
     def abs(self) -> Tensor:
         """|x|.        d|x| = sign(x) dx, and 0 at 0
 
+        Differs from PyTorch: the slope at NaN is NaN, not 0.
+
         >>> mg.abs(mg.tensor([-1.5, 2.0]))
-        tensor([1.5, 2. ])"""
+        tensor([1.5, 2. ])
+        >>> x = mg.tensor([-1.0, 0.0], requires_grad=True)
+        >>> mg.grad(mg.abs(x).sum(), x)[0]
+        tensor([-1.,  0.])"""
     def add(self, b: Any) -> Tensor:
         """a + b.        d(a + b) = da + db
 
@@ -158,7 +163,10 @@ class Methods:
         both be left out.
 
         >>> mg.clip(mg.tensor([-2.0, 0.5, 3.0]), min=0, max=1)
-        tensor([0. , 0.5, 1. ])"""
+        tensor([0. , 0.5, 1. ])
+        >>> x = mg.tensor([-1.0, 0.0, 1.0, 2.0], requires_grad=True)
+        >>> mg.grad(mg.clip(x, min=0, max=1).sum(), x)[0]
+        tensor([0., 1., 1., 0.])"""
     def clone(self) -> Tensor:
         """A copy of x, with x's history.        d clone x = dx
 
@@ -370,6 +378,9 @@ class Methods:
     def logsumexp(self, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
         """log Σ eˣ over axis, without overflow.        d logsumexp x = Σ softmax(x) dx
 
+        Differs from PyTorch: the slopes keep their digits where x is large: at (10³⁰⁰, 10³⁰⁰) they are
+        ½ and ½, not 1 and 1.
+
         >>> mg.tensor([1000.0, 1000.0]).logsumexp(0).round(decimals=2)
         tensor(1000.69)"""
     def lt(self, b: Any) -> Tensor:
@@ -382,8 +393,9 @@ class Methods:
     def masked_fill(self, mask: Any, value: Any) -> Tensor:
         """x with one value where the mask holds.        d masked_fill = [not mask] dx + [mask] dvalue
 
-        The value is a number or a 0-d tensor; mask and x broadcast.  On a GPU nothing waits, as it
-        would for `x[mask] = value`.
+        The value is a number or a 0-d tensor; mask and x broadcast.
+
+        Differs from PyTorch: an integer x is not cut to integers, but becomes floating, if value is.
 
         >>> mg.tensor([1.0, 2.0, 3.0]).masked_fill(mg.tensor([False, True, True]), -1.0)
         tensor([ 1., -1., -1.])"""
@@ -394,7 +406,7 @@ class Methods:
 
         >>> mg.matmul(mg.tensor([[1.0, 2.0], [3.0, 4.0]]), mg.tensor([1.0, -1.0]))
         tensor([-1., -1.])"""
-    def max(self, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor | tuple[Tensor, Tensor]:
+    def max(self, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
         """The largest of all values; with an axis, (values, indices) along it.
 
         d max x = dx at the index returned; without an axis, shared evenly by ties
@@ -411,14 +423,17 @@ class Methods:
         """The larger of a and b.        d max(a, b) = [a > b] da + [b > a] db, half each at a tie
 
         >>> mg.maximum(mg.tensor([1.0, 4.0]), mg.tensor([3.0, 2.0]))
-        tensor([3., 4.])"""
+        tensor([3., 4.])
+        >>> a = mg.tensor([1.0, 2.0, 3.0], requires_grad=True)
+        >>> mg.grad(mg.maximum(a, 2.0) @ mg.tensor([1.0, 3.0, 5.0]), a)[0]
+        tensor([0. , 1.5, 5. ])"""
     def mean(self, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
         """Σ x / n over axis (None: all); NaN over nothing.        d mean x = mean dx
 
         >>> mg.tensor([[1.0, 2.0], [3.0, 4.0]]).mean(axis=1, keepdims=True)
         tensor([[1.5],
                 [3.5]])"""
-    def min(self, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor | tuple[Tensor, Tensor]:
+    def min(self, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
         """The smallest of all values; with an axis, (values, indices) along it.
 
         d min x = dx at the index returned; without an axis, shared evenly by ties
@@ -503,11 +518,18 @@ class Methods:
 
         At base 0 no slope is NaN where a limit exists: 0⁰ has the slopes 0 and 0.
 
-        Differs from PyTorch: at base 0 with a negative exponent, the exponent's slope is NaN (∞·0), not
-        -∞.
+        Differs from PyTorch: exponents that are numbers follow IEEE at -0 and -∞ too, as those that are
+        tensors do (-∞ to the power -½ is 0, not NaN), and at exponent 0 the derivative in both is 1/a, not 0.
 
         >>> mg.pow(mg.tensor([1.0, 2.0, 3.0]), 2)
-        tensor([1., 4., 9.])"""
+        tensor([1., 4., 9.])
+        >>> x = mg.tensor([0.0, 2.0], requires_grad=True)
+        >>> mg.grad(x**3 @ mg.tensor([1.0, 10.0]), x)[0], mg.grad((x**0).sum(), x)[0]
+        (tensor([  0., 120.]), tensor([0., 0.]))
+        >>> a, b = (mg.tensor(v, requires_grad=True) for v in ([0.0, 0.0, 2.0], [0.0, 2.0, 0.0]))
+        >>> da, db = mg.grad(mg.pow(a, b).sum(), (a, b))
+        >>> da, db.round(decimals=4)
+        (tensor([0., 0., 0.]), tensor([0.    , 0.    , 0.6931]))"""
     def prod(self, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
         """Π x over axis (None: all); 1 over nothing.        d Π x = Σᵢ (Π of the others) dxᵢ
 
@@ -570,6 +592,8 @@ class Methods:
     def sign(self) -> Tensor:
         """-1, 0 or 1.        d sign x = 0
 
+        Differs from PyTorch: NaN stays NaN, as in NumPy, where PyTorch has 0.
+
         >>> mg.sign(mg.tensor([-3.0, 0.0, 2.0]))
         tensor([-1.,  0.,  1.])"""
     def sin(self) -> Tensor:
@@ -622,7 +646,11 @@ class Methods:
         Differs from PyTorch: a cotangent 0 gives the gradient 0 at x ≤ 0, not NaN.
 
         >>> mg.sqrt(mg.tensor([4.0, 9.0]))
-        tensor([2., 3.])"""
+        tensor([2., 3.])
+        >>> x = mg.tensor([0.0, 4.0], requires_grad=True)
+        >>> with np.errstate(divide="ignore"):
+        ...     mg.grad(mg.sqrt(x) @ mg.tensor([0.0, 3.0]), x)[0]
+        tensor([0.  , 0.75])"""
     def squeeze(self, axis: builtins.int | Sequence[int] | None = ..., *, dim: builtins.int | Sequence[int] | None = ...) -> Tensor:
         """x without axes of length 1: all of them, or those named if they have it.
 
@@ -633,8 +661,13 @@ class Methods:
     def std(self, axis: builtins.int | Sequence[int] | None = ..., correction: builtins.float = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
         """√var(x).        d std = d var / (2 std), and 0 where std is 0
 
+        Differs from PyTorch: NaN, not ∞, unless n > correction, and no warning.
+
         >>> mg.tensor([1.0, 2.0, 3.0]).std()
-        tensor(1.)"""
+        tensor(1.)
+        >>> x = mg.ones(3, requires_grad=True)
+        >>> mg.grad(mg.std(x), x)[0]
+        tensor([0., 0., 0.])"""
     def sub(self, b: Any) -> Tensor:
         """a - b.        d(a - b) = da - db
 
@@ -736,7 +769,8 @@ class Methods:
 
         It is NaN unless n > correction.
 
-        Differs from PyTorch: no warning for NaN.
+        Differs from PyTorch: NaN, not ∞ or a slope of 0, unless n > correction, and no warning; beside
+        an infinity every slope is NaN.
 
         >>> mg.tensor([1.0, 2.0, 3.0]).var(), mg.tensor([1.0, 2.0, 3.0]).var(correction=-1)
         (tensor(1.), tensor(0.5))"""

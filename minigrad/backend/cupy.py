@@ -10,6 +10,7 @@ results of its arrays would land on the current device unasked.
 from __future__ import annotations
 
 import math
+import os
 from types import ModuleType
 from typing import Any
 
@@ -32,6 +33,7 @@ class CuPyBackend:
     def __init__(self, cupy: ModuleType) -> None:
         self.xp = cupy
         self.array_type: type = cupy.ndarray
+        self.process = os.getpid()
 
     def asarray(
         self, data: Any, dtype: Any = None, device: str | None = None, copy: bool = False
@@ -39,8 +41,14 @@ class CuPyBackend:
         """An array on the current device; what is on the host is made NumPy's first.
 
         Raises:
-            DeviceError: `device` is another GPU than the current one, or is not there.
+            DeviceError: `device` is another GPU than the current one, or is not there; or this
+                process was forked from the one that uses the GPU.
         """
+        if os.getpid() != self.process:
+            raise DeviceError(
+                "this process was forked from one that uses the GPU, which CUDA does not survive: "
+                "start it by multiprocessing.get_context('spawn')"
+            )
         if device is not None:
             self._check_current(device)
         if not isinstance(data, self.array_type):

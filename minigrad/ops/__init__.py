@@ -17,9 +17,12 @@ from . import (
     linalg,
     linear,
     loss,
+    norm,
     operators,
+    order,
     piecewise,
     pool,
     reduce,
+    scan,
     shape,
 )

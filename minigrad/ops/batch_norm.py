@@ -80,8 +80,8 @@ def _like(y, x):
 
 
 def _batch(draw):
-    """x (N, C, …) whose channels spread over more than 1, its axes and eps, and (C,)."""
-    shape = (draw.integer(2, 4), draw.integer(1, 2), *draw.shape(most=2, side=(1, 2)))
+    """x (N, C, …), empty or spread over more than 1 in a channel, its axes and eps, and (C,)."""
+    shape = (draw.one_of(0, 2, 3, 4), draw.integer(1, 2), *draw.shape(most=2, side=(1, 2)))
     x = nonzero(draw, shape)
     x[:1], x[1:2] = positive(draw, x[:1].shape), -positive(draw, x[:1].shape)
     return x, {"axes": (0, *range(2, x.ndim)), "eps": draw.one_of(1e-5, 1e-3, 0.1)}, shape[1:2]

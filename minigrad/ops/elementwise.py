@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from ..op import op
 from ..samples import anything, elementwise, nonzero, positive, within_one
 from .compare import isfinite, logical_and, logical_not
 from .erf import erf_of
-from .piecewise import where
+from .piecewise import abs, where
 
 # ---- arithmetic ----------------------------------------------------------------------------------
 
@@ -75,14 +77,15 @@ def neg(xp, x):
 
 
 def _pow_base(g, a, b):
-    # at exponent 0 the slope is 0 for every base, 0 included
     if isinstance(b, int | float):
-        return g * (b * a ** (b - 1 if b else 1))
-    return g * (b * a ** where(b == 0, 1, b - 1))
+        return g * (b * a ** (b - 1)) if b else where(False, g, 0)
+    flat = logical_and(b == 0, logical_not(abs(a) > 0))  # a⁰ is 1 at 0 and NaN too
+    return g * (b * where(flat, 1, a) ** (b - 1))
 
 
-def _pow_exponent(g, a, y):
-    return g * y * log(where(a == 0, 1, a))  # 0 at base 0, the limit for positive exponents
+def _pow_exponent(g, a, b, y):
+    # 0 at base 0, the limit for exponents of 0 and more
+    return g * y * log(where(logical_and(a == 0, b >= 0), 1, a))
 
 
 @op(_pow_base, _pow_exponent, samples=elementwise(positive, anything))
@@ -91,12 +94,22 @@ def pow(xp, a, b):
 
     At base 0 no slope is NaN where a limit exists: 0⁰ has the slopes 0 and 0.
 
-    Differs from PyTorch: at base 0 with a negative exponent, the exponent's slope is NaN (∞·0), not
-    -∞.
+    Differs from PyTorch: at -0 and -∞ the power -½ is ∞ and 0, and so is the slope of the power ½,
+    whether the exponent is a number or a tensor (PyTorch has -∞ and NaN for numbers); at exponent 0
+    the derivative in both is 1/a, not 0.  Integers to negative integer powers are refused.
 
     >>> mg.pow(mg.tensor([1.0, 2.0, 3.0]), 2)
     tensor([1., 4., 9.])
+    >>> x = mg.tensor([0.0, 2.0], requires_grad=True)
+    >>> mg.grad(x**3 @ mg.tensor([1.0, 10.0]), x)[0], mg.grad((x**0).sum(), x)[0]
+    (tensor([  0., 120.]), tensor([0., 0.]))
+    >>> a, b = (mg.tensor(v, requires_grad=True) for v in ([0.0, 0.0, 2.0], [0.0, 2.0, 0.0]))
+    >>> da, db = mg.grad(mg.pow(a, b).sum(), (a, b))
+    >>> da, db.round(decimals=4)
+    (tensor([0., 0., 0.]), tensor([0.    , 0.    , 0.6931]))
     """
+    if isinstance(b, int) and a.dtype == np.bool_:
+        a = a.astype(np.int64)  # NumPy gives int8
     return a**b
 
 
@@ -112,10 +125,14 @@ def sqrt(xp, x):
 
     d√x = dx / (2√x)
 
-    Differs from PyTorch: a cotangent 0 gives the gradient 0 at x ≤ 0, not NaN.
+    Differs from PyTorch: a cotangent 0 gives the gradient 0 at x ≤ 0 and at NaN, not NaN.
 
     >>> mg.sqrt(mg.tensor([4.0, 9.0]))
     tensor([2., 3.])
+    >>> x = mg.tensor([0.0, 4.0], requires_grad=True)
+    >>> with np.errstate(divide="ignore"):
+    ...     mg.grad(mg.sqrt(x) @ mg.tensor([0.0, 3.0]), x)[0]
+    tensor([0.  , 0.75])
     """
     return xp.sqrt(x)
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from .. import backend
-from ..errors import DTypeError, ShapeError
+from ..errors import DTypeError, OutOfRangeError, ShapeError
 from ..op import op
 from ..samples import anything, below
 from .index import added, unindex, wider
@@ -19,11 +19,16 @@ def _checked(index, x):
     if backend.find(index) is not None and backend.find(x) is not None:
         backend.check_same(x, index)
     index = np.asarray(index) if isinstance(index, list | tuple) else index
-    if getattr(index, "size", 1) == 0:
-        return index.astype(np.intp)
-    if np.dtype(getattr(index, "dtype", type(index))).kind not in "iu":
+    kind = np.dtype(getattr(index, "dtype", type(index))).kind
+    if getattr(index, "size", 1) and kind not in "iu":
         raise DTypeError("the index must be integers: use x[mask] or where for a mask")
-    return index
+    return index if kind == "i" else index.astype(np.intp)
+
+
+def _not_empty(index, length):
+    """An axis without places has none to read, which CuPy would not say."""
+    if length == 0 and getattr(index, "size", 1):
+        raise OutOfRangeError("no index is in range of an axis of length 0")
 
 
 # ---- an index of x's own rank --------------------------------------------------------------------
@@ -40,6 +45,7 @@ def _grid(xp, x_shape, axis, index):
             f"an index of shape {index.shape} for x of shape {x_shape}: give it as many axes, "
             f"none longer than x's but axis {axis}"
         )
+    _not_empty(index, x_shape[axis])
     grid = list(xp.ogrid[tuple(map(slice, index.shape))])
     grid[axis] = index
     return tuple(grid)
@@ -86,7 +92,10 @@ def ungather(xp, x, index, *, shape, axis):
     >>> ungather(mg.tensor([1.0, 2.0, 4.0]), mg.tensor([0, 0, 1]), shape=(3,), axis=0)
     tensor([3., 4., 0.])
     """
-    key = _grid(xp, shape, axis, _checked(index, x))
+    index = _checked(index, x)
+    key = _grid(xp, shape, axis, index)
+    if x.shape != index.shape:
+        raise ShapeError(f"x of shape {x.shape} and an index of shape {index.shape} must be alike")
     return added(xp.zeros(shape, wider(x.dtype)), key, x, x.dtype)
 
 
@@ -175,10 +184,9 @@ def take(xp, x, index, *, axis=None):
     tensor([[2., 2., 1.],
             [4., 4., 3.]])
     """
-    index = xp.asarray(_checked(index, x))  # of a number too: a basic index would give a view
-    if axis is None:
-        return x.reshape(-1)[index]
-    return x[_along(axis_of(axis, x.ndim), index)]
+    index, place = _checked(index, x), None if axis is None else axis_of(axis, x.ndim)
+    _not_empty(index, x.size if place is None else x.shape[place])
+    return xp.take(x, index, axis=place)
 
 
 def _index_add_samples(draw):
@@ -221,6 +229,7 @@ def index_add(xp, x, index, source, *, axis, alpha=1):
             f"an index of shape {getattr(index, 'shape', ())} and a source of shape "
             f"{getattr(source, 'shape', ())}: give (n,) and x's shape with n on axis {axis}"
         )
+    _not_empty(index, x.shape[place])
     dtype = np.result_type(x.dtype, source.dtype)
     if isinstance(alpha, float) and dtype.kind != "f":
         raise DTypeError(f"alpha {alpha} would be cut to {dtype}: give an integer")

@@ -18,37 +18,47 @@ from .shape import read_only, reshape
 
 
 def bare_key(key):
-    """An index as NumPy takes it, without Tensors.
+    """An index as NumPy takes it, without Tensors and lists.
 
     Arrays in it are copied, so that later writes change nothing.
     """
-    if isinstance(key, tuple):
-        return tuple([bare_key(k) for k in key])
-    if isinstance(key, Tensor):
-        return key.array.copy()
-    if isinstance(key, list):
-        array = np.asarray(key)
+    return tuple([_bare_part(k) for k in key]) if isinstance(key, tuple) else _bare_part(key)
+
+
+def _bare_part(k):
+    if isinstance(k, Tensor):
+        return k.array.copy()
+    if isinstance(k, list | tuple | range):
+        array = np.asarray(k)
         return array.astype(np.intp) if array.size == 0 else array
-    return key.copy() if backend.find(key) is not None else key
+    return k.copy() if backend.find(k) is not None else k
 
 
 def _parts(key):
     return key if isinstance(key, tuple) else (key,)
 
 
+def _is_basic_part(k):
+    number = isinstance(k, int | np.integer) and not isinstance(k, bool)
+    return k is None or k is Ellipsis or number or isinstance(k, slice)
+
+
 def is_basic(key):
     """Whether an index has no arrays: then it reads nothing twice, and gives a view."""
-    return all(
-        k is None
-        or k is Ellipsis
-        or (isinstance(k, slice | int | np.integer) and not isinstance(k, bool))
-        for k in _parts(key)
-    )
+    return all(map(_is_basic_part, _parts(key)))
 
 
 def _may_repeat(key):
-    """Whether an index can name a place twice: masks and slices cannot, arrays of integers can."""
-    return any(getattr(k, "ndim", 0) and k.dtype.kind != "b" for k in _parts(key))
+    """Whether an index can name a place twice: arrays of integers can, masks and slices cannot."""
+    return not all(map(_reads_once, _parts(key)))
+
+
+def _reads_once(k):
+    return _is_mask(k) or _is_basic_part(k) or getattr(k, "ndim", 1) == 0
+
+
+def _is_mask(k):
+    return isinstance(k, bool) or getattr(k, "dtype", None) == np.bool_
 
 
 def _there(xp, shape, key):
@@ -62,8 +72,11 @@ def _there(xp, shape, key):
     taken = sum(map(_axes_taken, _parts(key)))
     for k in _parts(key):
         end = axis + (len(shape) - taken if k is Ellipsis else _axes_taken(k))
+        array = not (_is_basic_part(k) or _is_mask(k))
+        if array and getattr(k, "size", 1) > 0 and 0 in shape[axis:end]:  # CuPy would not say so
+            raise OutOfRangeError(f"no index is in range of axis {axis}, which has length 0")
         if isinstance(k, np.ndarray):
-            mask = k.dtype.kind == "b" and k.ndim > 0
+            mask = _is_mask(k) and k.ndim > 0
             if mask and k.shape != shape[axis:end]:
                 raise OutOfRangeError(f"a mask of shape {k.shape} for lengths {shape[axis:end]}")
             parts += [xp.asarray(each) for each in (np.nonzero(k) if mask else (k,))]
@@ -77,7 +90,17 @@ def _axes_taken(k):
     """How many axes of the array one part of an index is for."""
     if k is None or k is Ellipsis or isinstance(k, bool | np.bool_):
         return 0
-    return k.ndim if getattr(k, "dtype", None) == np.bool_ else 1
+    return k.ndim if _is_mask(k) else 1
+
+
+def _rank(shape, key):
+    """How many axes array[key] has."""
+    rank, lead = len(shape), 0  # lead: of the arrays, broadcast together
+    for k in _parts(key):
+        rank += (k is None) - (not isinstance(k, slice)) * _axes_taken(k)
+        if not _is_basic_part(k):
+            lead = max(lead, 1 if _is_mask(k) else getattr(k, "ndim", 1))
+    return rank + lead
 
 
 def _keys(draw, shape):
@@ -109,8 +132,8 @@ def _one_key(draw, form, n, rest, lead, count):
     if form == "int":
         return draw.integer(-n, n - 1)
     if form == "slice":
-        ends = [draw.one_of(None, draw.integer(-n - 1, n + 1)) for _ in range(2)]
-        return slice(*ends, draw.one_of(None, 1, 2, -1, -2))
+        start, stop = (draw.one_of(None, draw.integer(-n - 1, n + 1)) for _ in range(2))
+        return slice(start, stop, draw.one_of(None, 1, 2, -1, -2))
     if form == "mask":
         mask = np.arange(math.prod(rest)) < count
         return draw.rng().permutation(mask).reshape(rest)
@@ -178,6 +201,8 @@ def unindex(xp, x, *, shape, key):
     tensor([3., 4., 0.])
     """
     key = _there(xp, shape, key)
+    if x.ndim > _rank(shape, key):  # NumPy's add.at would crash
+        raise ShapeError(f"values of shape {x.shape} do not fit into shape {shape} at the index")
     if _may_repeat(key):
         return added(xp.zeros(shape, wider(x.dtype)), key, x, x.dtype)
     y = xp.zeros(shape, x.dtype)
@@ -193,16 +218,18 @@ def write(array, key, v):
 
     v may have more leading axes of length 1 than its place, even where that is a single number.
     """
-    place, basic = backend.of(array), is_basic(key)
-    full = basic and any(k is Ellipsis for k in _parts(key))
-    target = array[key if full else (*_parts(key), ...)] if basic else array
+    place, target = backend.of(array), array
+    if is_basic(key):  # into a view, an array even where it is one number
+        full = any(k is Ellipsis for k in _parts(key))
+        target, key = array[key if full else (*_parts(key), ...)], ...
+    key = _there(place.xp, array.shape, key)
     try:
-        if basic and getattr(v, "ndim", 0) > target.ndim:
+        if key is Ellipsis and getattr(v, "ndim", 0) > target.ndim:
             v = v.reshape(v.shape[v.ndim - target.ndim :])
-        place.put(target, ... if basic else _there(place.xp, array.shape, key), v)
+        place.put(target, key, v)
     except ValueError as error:
         raise ShapeError(
-            f"values of shape {v.shape} do not fit into t[...] of shape {array[key].shape}"
+            f"values of shape {v.shape} do not fit into t[...] of shape {target[key].shape}"
         ) from error
 
 
@@ -261,13 +288,14 @@ def _mask_samples(draw):
 def masked_fill(xp, x, mask, value):
     """x with one value where the mask holds.        d masked_fill = [not mask] dx + [mask] dvalue
 
-    The value is a number or a 0-d tensor; mask and x broadcast.  On a GPU nothing waits, as it
-    would for `x[mask] = value`.
+    The value is a number or a 0-d tensor; mask and x broadcast.
+
+    Differs from PyTorch: an integer x is not cut to integers, but becomes floating, if value is.
 
     >>> mg.tensor([1.0, 2.0, 3.0]).masked_fill(mg.tensor([False, True, True]), -1.0)
     tensor([ 1., -1., -1.])
     """
-    if getattr(mask, "dtype", type(mask)) != bool:
+    if np.dtype(getattr(mask, "dtype", type(mask))) != np.bool_:
         raise DTypeError("the mask must be boolean, such as x > 0")
     if getattr(value, "ndim", 0) > 0:
         raise ShapeError("the value must be a number or a 0-d tensor: use where for arrays")

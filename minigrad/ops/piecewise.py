@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ..calling import unify
 from ..errors import DTypeError
 from ..op import op
 from ..samples import anything, apart, bits, elementwise
@@ -42,13 +43,18 @@ def _zero(g):
 def abs(xp, x):
     """|x|.        d|x| = sign(x) dx, and 0 at 0
 
+    Differs from PyTorch: the slope at NaN is NaN, not 0.
+
     >>> mg.abs(mg.tensor([-1.5, 2.0]))
     tensor([1.5, 2. ])
+    >>> x = mg.tensor([-1.0, 0.0], requires_grad=True)
+    >>> mg.grad(mg.abs(x).sum(), x)[0]
+    tensor([-1.,  0.])
     """
     return xp.abs(x)
 
 
-@op(lambda g, y: where(y > 0, g, 0), samples=elementwise(apart))
+@op(lambda g, y: where(y <= 0, 0, g), samples=elementwise(apart))  # NaN lets through
 def relu(xp, x):
     """max(x, 0).        d relu x = [x > 0] dx, and 0 at 0
 
@@ -59,7 +65,8 @@ def relu(xp, x):
 
 
 def _winner(g, mine, other):
-    return where(mine > other, g, where(mine == other, g * 0.5, 0))  # a tie is shared evenly
+    # a tie is shared evenly, and NaN lets through
+    return where(mine < other, 0, where(mine == other, g * 0.5, g))
 
 
 @op(
@@ -72,6 +79,9 @@ def maximum(xp, a, b):
 
     >>> mg.maximum(mg.tensor([1.0, 4.0]), mg.tensor([3.0, 2.0]))
     tensor([3., 4.])
+    >>> a = mg.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> mg.grad(mg.maximum(a, 2.0) @ mg.tensor([1.0, 3.0, 5.0]), a)[0]
+    tensor([0. , 1.5, 5. ])
     """
     return xp.maximum(a, b)
 
@@ -119,9 +129,14 @@ def clip(xp, x, *, min=None, max=None):
 
     >>> mg.clip(mg.tensor([-2.0, 0.5, 3.0]), min=0, max=1)
     tensor([0. , 0.5, 1. ])
+    >>> x = mg.tensor([-1.0, 0.0, 1.0, 2.0], requires_grad=True)
+    >>> mg.grad(mg.clip(x, min=0, max=1).sum(), x)[0]
+    tensor([0., 1., 1., 0.])
     """
     low, high = _bound("min", min), _bound("max", max)
-    return x.copy() if low is high is None else xp.clip(x, low, high)
+    if low is high is None:
+        return x.copy()
+    return xp.clip(unify(x, *[b for b in (low, high) if b is not None])[0], low, high)
 
 
 # ---- jumps: the slope is 0 -----------------------------------------------------------------------
@@ -131,10 +146,12 @@ def clip(xp, x, *, min=None, max=None):
 def sign(xp, x):
     """-1, 0 or 1.        d sign x = 0
 
+    Differs from PyTorch: NaN stays NaN, as in NumPy, where PyTorch has 0.
+
     >>> mg.sign(mg.tensor([-3.0, 0.0, 2.0]))
     tensor([-1.,  0.,  1.])
     """
-    return xp.sign(x)
+    return xp.sign(x) if x.dtype.kind != "b" else x.copy()
 
 
 @op(_zero, samples=elementwise(apart))

@@ -1,4 +1,4 @@
-"""Sums and what is made of them, extremes, softmax."""
+"""Sums and what is made of them, softmax."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ..errors import DTypeError, ShapeError
-from ..op import cast, fused, op
+from ..op import fused, op
 from ..samples import along, anything, apart, bits, reduction
 from .elementwise import exp, sqrt
 from .piecewise import where
@@ -76,6 +76,8 @@ def sum_to(xp, x, *, shape):
 
     d sum_to x = sum_to dx
 
+    Differs from PyTorch: sums of integers and booleans keep their dtype.
+
     >>> from minigrad.ops.reduce import sum_to
     >>> sum_to(mg.ones(2, 3), shape=(3,))
     tensor([2., 2., 2.])
@@ -128,7 +130,8 @@ def var(xp, x, *, axis=None, correction=1, keepdims=False):
 
     It is NaN unless n > correction.
 
-    Differs from PyTorch: no warning for NaN.
+    Differs from PyTorch: NaN, not ∞ or a slope of 0, unless n > correction, and no warning; beside
+    an infinity every slope is NaN.
 
     >>> mg.tensor([1.0, 2.0, 3.0]).var(), mg.tensor([1.0, 2.0, 3.0]).var(correction=-1)
     (tensor(1.), tensor(0.5))
@@ -154,63 +157,18 @@ def std_reference(x, *, axis=None, correction=1, keepdims=False):
 def std(xp, x, *, axis=None, correction=1, keepdims=False):
     """√var(x).        d std = d var / (2 std), and 0 where std is 0
 
+    Differs from PyTorch: NaN, not ∞, unless n > correction, and no warning.
+
     >>> mg.tensor([1.0, 2.0, 3.0]).std()
     tensor(1.)
+    >>> x = mg.ones(3, requires_grad=True)
+    >>> mg.grad(mg.std(x), x)[0]
+    tensor([0., 0., 0.])
     """
     return xp.sqrt(var.forward(xp, x, axis=axis, correction=correction, keepdims=keepdims))
 
 
-# ---- extremes
-
-
-def _shared(g, x, y, axis):
-    """The gradient of an extreme value, shared evenly by all that reach it."""
-    axes = axes_of(axis, x.ndim)
-    shape = kept_shape(x.shape, axes)
-    hit = x == reshape(y, shape)
-    ties = sum(where(hit, 1.0, 0.0), axes, keepdims=True)
-    return where(hit, broadcast_to(reshape(g, shape) / cast(ties, dtype=g.dtype), x.shape), 0)
-
-
-def _not_empty(x, axes, name):
-    if count(x.shape, axes) == 0:
-        raise ShapeError(f"{name} of nothing: shape {x.shape} has no values along axis {axes}")
-
-
-@op(_shared)
-def amax(xp, x, *, axis=None, keepdims=False):
-    """The largest value over axis.
-
-    d amax x = dx where it is reached, shared evenly by ties
-    """
-    axes = axes_of(axis, x.ndim)
-    _not_empty(x, axes, "amax")
-    return xp.max(x, axis=axes, keepdims=keepdims)
-
-
-@op(_shared)
-def amin(xp, x, *, axis=None, keepdims=False):
-    """The smallest value over axis.
-
-    d amin x = dx where it is reached, shared evenly by ties
-    """
-    axes = axes_of(axis, x.ndim)
-    _not_empty(x, axes, "amin")
-    return xp.min(x, axis=axes, keepdims=keepdims)
-
-
-@op(None)
-def argmax(xp, x, *, axis=None, keepdims=False):
-    """The first position of the largest value; in the flattened x if axis is None."""
-    _not_empty(x, axes_of(axis, x.ndim), "argmax")
-    return xp.argmax(x, axis=axis, keepdims=keepdims)
-
-
-@op(None)
-def argmin(xp, x, *, axis=None, keepdims=False):
-    """The first position of the smallest value; in the flattened x if axis is None."""
-    _not_empty(x, axes_of(axis, x.ndim), "argmin")
-    return xp.argmin(x, axis=axis, keepdims=keepdims)
+# ---- truth
 
 
 @op(None, samples=reduction(bits))
@@ -250,6 +208,9 @@ def shift(xp, x, axes):
 def logsumexp(xp, x, *, axis=None, keepdims=False):
     """log Σ eˣ over axis, without overflow.        d logsumexp x = Σ softmax(x) dx
 
+    Differs from PyTorch: the slopes keep their digits where x is large: at (10³⁰⁰, 10³⁰⁰) they are
+    ½ and ½, not 1 and 1; beside ∞ all are NaN, not 0.
+
     >>> mg.tensor([1000.0, 1000.0]).logsumexp(0).round(decimals=2)
     tensor(1000.69)
     """
@@ -271,7 +232,7 @@ def softmax(xp, x, *, axis=-1):
     tensor([0.25, 0.75])
     """
     axes = axes_of(axis, x.ndim)
-    e = xp.exp(x - shift(xp, x, axes))
+    e = xp.exp(x - xp.max(x, axis=axes, keepdims=True))
     e /= total(xp, e, axes).astype(x.dtype)
     return e
 
@@ -288,6 +249,6 @@ def log_softmax(xp, x, *, axis=-1):
     tensor([-0.6931, -0.6931])
     """
     axes = axes_of(axis, x.ndim)
-    z = x - shift(xp, x, axes)
+    z = x - xp.max(x, axis=axes, keepdims=True)
     z -= xp.log(total(xp, xp.exp(z), axes)).astype(x.dtype)
     return z

@@ -84,12 +84,8 @@ def flatten(xp, x, *, start_dim=0, end_dim=-1):
     >>> mg.zeros(2, 3, 4).flatten(1).shape
     (2, 12)
     """
-    if x.ndim == 0:
-        return read_only(x.reshape(1))
-    first, last = (
-        axis_of(start_dim, x.ndim, "start_dim"),
-        axis_of(end_dim, x.ndim, "end_dim"),
-    )
+    rank = max(x.ndim, 1)  # a number becomes an array of one
+    first, last = axis_of(start_dim, rank, "start_dim"), axis_of(end_dim, rank, "end_dim")
     if first > last:
         raise ShapeError(
             f"flatten from axis {start_dim} to {end_dim} of shape {x.shape}: the first must not "
