@@ -369,6 +369,7 @@ def test_a_sweep_outside_is_not_looked_at():
 # ---- silent writes -------------------------------------------------------------------------------
 
 
+@pytest.mark.pitfall("E17")
 @both_modes
 def test_a_write_through_the_bare_array_names_op_saved_value_and_line(create_graph):
     x, w = leaf(1.0, 2.0), leaf(3.0, 4.0)

@@ -66,6 +66,7 @@ def data(x_shape, w_shape):
     return normal(*x_shape), normal(*w_shape, seed=1), normal(w_shape[0], seed=2)
 
 
+@pytest.mark.pitfall("E52")
 @every_case
 def test_conv2d_is_the_loop(x_shape, w_shape, options, padding):
     x, w, b = data(x_shape, w_shape)
@@ -77,6 +78,7 @@ def test_conv2d_is_the_loop(x_shape, w_shape, options, padding):
     assert_close(y, expected, size=w[0].size)
 
 
+@pytest.mark.pitfall("E52")
 @every_case
 def test_derivatives_of_conv2d(x_shape, w_shape, options, padding):
     inputs = data(x_shape, w_shape)
@@ -98,6 +100,7 @@ def test_conv2d_and_its_gradients_are_torchs(x_shape, w_shape, options, padding)
         assert_close(a.grad, b.grad.numpy(), size=y.size)
 
 
+@pytest.mark.pitfall("E52")
 def test_conv2d_of_an_input_that_is_not_contiguous():
     x, w, b = data((2, 3, 5, 6), (4, 3, 3, 2))
     turned = mg.tensor(x.transpose(3, 2, 1, 0).copy()).T
@@ -108,11 +111,13 @@ def test_conv2d_of_an_input_that_is_not_contiguous():
         assert_close(F.conv2d(view, mg.tensor(w), mg.tensor(b)), expected, size=w[0].size)
 
 
+@pytest.mark.pitfall("E52")
 def test_gradients_through_views_of_input_and_weight():
     x, w, _ = data((5, 6, 2, 2), (3, 2, 2, 3))
     check_grads(lambda x, w: F.conv2d(x.permute(2, 3, 0, 1), w.transpose(0, 3)), [x, w])
 
 
+@pytest.mark.pitfall("E28")
 def test_conv2d_of_no_images():
     x, w, b = (mg.ones(s, requires_grad=True) for s in ((0, 2, 5, 5), (3, 2, 2, 2), (3,)))
     y = F.conv2d(x, w, b)
@@ -202,6 +207,7 @@ CONV_ERRORS = {
 }
 
 
+@pytest.mark.pitfall("E52")
 @pytest.mark.parametrize(
     ("x_shape", "w_shape", "options", "message"), CONV_ERRORS.values(), ids=CONV_ERRORS
 )
@@ -272,6 +278,7 @@ def test_derivatives_of_pools(name, shape, kernel, options):
     check_grads(lambda x: getattr(F, name)(x * x, *kernel, **options), [apart(*shape)], order=2)
 
 
+@pytest.mark.pitfall("E49")
 @pytest.mark.parametrize("options", [{}, {"stride": 1}, {"padding": 1}])
 def test_of_equal_values_the_first_gets_the_whole_gradient(options):
     x = mg.zeros(1, 1, 4, 4, requires_grad=True)
@@ -282,6 +289,7 @@ def test_of_equal_values_the_first_gets_the_whole_gradient(options):
     assert x.grad.numpy()[0, 0, 3, 3] == (1 if "padding" in options else 0)
 
 
+@pytest.mark.pitfall("E49")
 def test_the_first_of_equals_is_the_first_in_reading_order():
     x = mg.tensor([[[[0.0, 5.0], [5.0, 5.0]]]], requires_grad=True)
     F.max_pool2d(x, 2).sum().backward()

@@ -53,6 +53,7 @@ def test_the_dtypes_are_numpys():
     assert [getattr(mg, name) for name in names] == [np.dtype(name) for name in names]
 
 
+@pytest.mark.pitfall("E21")
 @pytest.mark.parametrize("source", [np.ones(3), mg.ones(3)], ids=["array", "tensor"])
 def test_a_tensor_copies_its_data(source):
     t = mg.tensor(source)
@@ -91,11 +92,13 @@ def test_a_dtype_that_no_tensor_has_is_a_dtype_error(dtype):
         mg.tensor([1.0], dtype=dtype)
 
 
+@pytest.mark.pitfall("E38")
 def test_complex_data_is_told_how_to_go_on():
     with pytest.raises(DTypeError, match=r"x\.real"):
         mg.tensor([1j])
 
 
+@pytest.mark.pitfall("E35")
 @pytest.mark.parametrize("data", [1, [1, 2], [True], np.ones(2, np.int32)])
 def test_only_floating_tensors_can_require_grad(data):
     with pytest.raises(DTypeError, match="only floating"):

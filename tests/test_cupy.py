@@ -36,12 +36,14 @@ def refusal():
     return message
 
 
+@pytest.mark.pitfall("E69", "E70")
 def test_import_loads_no_cupy():
     code = "import minigrad, sys; print([m for m in sys.modules if 'cupy' in m])"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
 
 
+@pytest.mark.pitfall("E69")
 def test_without_cupy():
     with cupy_replaced({"cupy": None}):  # Python's way to say that it is not there
         message = refusal()
@@ -49,6 +51,7 @@ def test_without_cupy():
     assert 'pip install "minigrad[cuda13]"' in message
 
 
+@pytest.mark.pitfall("E69")
 @pytest.mark.parametrize("kind", ["ImportError", "OSError"])
 def test_a_broken_cupy(kind, tmp_path, monkeypatch):
     (tmp_path / "cupy.py").write_text(f"raise {kind}('libcublas.so.13 is not here')")
@@ -60,6 +63,7 @@ def test_a_broken_cupy(kind, tmp_path, monkeypatch):
     assert "minigrad[cuda12]" in message
 
 
+@pytest.mark.pitfall("E69")
 def test_without_a_device(monkeypatch):
     def count():
         raise RuntimeError("cudaErrorInsufficientDriver")
@@ -108,6 +112,7 @@ def test_tensors_are_made_there(cuda):
     assert made[0].tolist() == [[1, 2], [3, 4]]
 
 
+@pytest.mark.pitfall("E84")
 def test_there_and_back(cuda):
     x = mg.tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
     there = x.to(cuda)
@@ -129,6 +134,7 @@ def test_a_bare_array_is_known(standin):
         assert x.tolist() == [0, 1, 2]
 
 
+@pytest.mark.pitfall("E57")
 def test_numpy_gets_a_copy_that_was_asked_for(standin):
     x = mg.ones(2, device="cuda")
     x.numpy()[...] = 7
@@ -138,6 +144,7 @@ def test_numpy_gets_a_copy_that_was_asked_for(standin):
         np.asarray(x)
 
 
+@pytest.mark.pitfall("E77")
 def test_nothing_is_copied_unasked(cuda):
     x, y = mg.ones(2), mg.ones(2, device=cuda)
     for mixed in (
@@ -150,6 +157,7 @@ def test_nothing_is_copied_unasked(cuda):
             mixed()
 
 
+@pytest.mark.pitfall("E84")
 def test_one_gpu_at_a_time(standin):
     assert mg.ones(1, device="cuda:0").device == "cuda:0"
     with pytest.raises(mg.DeviceError, match=r"Device\(1\)\.use\(\)"):
@@ -163,6 +171,7 @@ def test_one_gpu_at_a_time(standin):
         assert mg.zeros(1, device="cuda").device == "cuda:1"
 
 
+@pytest.mark.pitfall("E61")
 def test_a_repr_looks_at_no_values(standin):
     assert repr(mg.ones(2, device="cuda")) == "tensor(<shape (2,)>, device='cuda:0')"
     assert not hidden_copies
@@ -255,6 +264,7 @@ FORMS = [pytest.param(name, False, id=name) for name in TRIED] + [
 LOOKING = {"det": {"get"}}  # which singular values are small decides about the shapes that follow
 
 
+@pytest.mark.pitfall("E76")
 @pytest.mark.parametrize(("name", "composed"), FORMS)
 def test_an_op_is_the_same_there(standin, name, composed):
     op = registry[name]
@@ -328,6 +338,7 @@ def test_training_is_the_same_there(cuda, optimiser, composed):
         assert_close(there[name], value, size=12 * 64, what=name)
 
 
+@pytest.mark.pitfall("E78")
 @pytest.mark.parametrize("optimiser", OPTIMISERS)
 def test_a_training_step_never_waits(standin, optimiser):
     model = classifier().to("cuda")
@@ -375,6 +386,7 @@ def test_statistics_are_recomputed_there(cuda):
         assert_close(a, b, size=12)
 
 
+@pytest.mark.pitfall("E83")
 @pytest.mark.parametrize("composed", [False, True], ids=["fused", "composed"])
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 def test_a_label_out_of_range_gives_nan(standin, reduction, composed):
@@ -390,6 +402,7 @@ def test_a_label_out_of_range_gives_nan(standin, reduction, composed):
     np.testing.assert_array_equal(np.isnan(loss.numpy()), expected)
 
 
+@pytest.mark.pitfall("E83")
 def test_labels_on_the_host_are_looked_at_first(cuda):
     x = mg.randn(2, 3, device=cuda)
     for labels in ([0, 3], np.array([0, 3])):

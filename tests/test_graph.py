@@ -49,6 +49,7 @@ def counting_op(calls):
 # ---- E1 diamonds, E2 aliasing, E3 and E4 memory of gradients -------------------------------------
 
 
+@pytest.mark.pitfall("E1")
 def test_E1_diamond_of_additions_counts_every_path():
     a = mg.tensor(1.0, requires_grad=True)
     b = a + a
@@ -56,16 +57,19 @@ def test_E1_diamond_of_additions_counts_every_path():
     assert a.grad.item() == 4.0
 
 
+@pytest.mark.pitfall("E1")
 def test_E1_reused_products_equal_the_formula():
     x, y = mg.tensor(3.0, requires_grad=True), mg.tensor(-2.0, requires_grad=True)
     ((x * y + x) * (x * y)).backward()  # = x²y² + x²y
     assert (x.grad.item(), y.grad.item()) == (2 * 3 * 4 + 2 * 3 * -2, 2 * 9 * -2 + 9)
 
 
+@pytest.mark.pitfall("E1")
 def test_E1_reused_products_equal_differences():
     check_grads(lambda x, y: (x * y + x) * (x * y), [leaf(3), leaf(3, seed=2)], order=3)
 
 
+@pytest.mark.pitfall("E1")
 def test_E1_value_used_at_different_depths():
     x = mg.tensor(2.0, requires_grad=True)
     b = x * x
@@ -88,6 +92,7 @@ ALIASES = {
 }
 
 
+@pytest.mark.pitfall("E2")
 @pytest.mark.parametrize("name", ALIASES)
 @pytest.mark.parametrize("create_graph", [False, True])
 def test_E2_one_gradient_array_for_two_inputs(name, create_graph):
@@ -97,6 +102,7 @@ def test_E2_one_gradient_array_for_two_inputs(name, create_graph):
     assert_close(x.grad, derivative(x.numpy()))
 
 
+@pytest.mark.pitfall("E2")
 @pytest.mark.parametrize("create_graph", [False, True])
 def test_E2_aliasing_of_a_sum_and_its_operand(create_graph):
     x, y = leaf(3), leaf(3, seed=2)
@@ -106,6 +112,7 @@ def test_E2_aliasing_of_a_sum_and_its_operand(create_graph):
     assert_close(y.grad, -x.numpy() / z.numpy() ** 2)
 
 
+@pytest.mark.pitfall("E2")
 def test_E2_many_contributions_do_not_reach_a_neighbour():
     """From the third contribution on the sweep adds in place: x's sum must not leak into y."""
     x, y = leaf(3), leaf(3, seed=2)
@@ -157,6 +164,7 @@ MEMORY_CASES = (
 )
 
 
+@pytest.mark.pitfall("E3")
 @pytest.mark.parametrize("case", MEMORY_CASES)
 def test_E3_gradients_share_no_memory_with_each_other(case):
     grads, _, _ = _gradients(case)
@@ -164,6 +172,7 @@ def test_E3_gradients_share_no_memory_with_each_other(case):
         assert not np.shares_memory(a.data, b.data)
 
 
+@pytest.mark.pitfall("E3")
 @pytest.mark.parametrize("case", MEMORY_CASES)
 def test_E3_gradients_share_no_memory_with_values_or_the_seed(case):
     grads, leaves, seed = _gradients(case)
@@ -172,6 +181,7 @@ def test_E3_gradients_share_no_memory_with_values_or_the_seed(case):
         assert not any(np.shares_memory(g.data, t.data) for t in leaves)
 
 
+@pytest.mark.pitfall("E3")
 @pytest.mark.parametrize("case", MEMORY_CASES)
 def test_E3_gradients_are_whole_writable_arrays(case):
     grads, _, _ = _gradients(case)
@@ -181,6 +191,7 @@ def test_E3_gradients_are_whole_writable_arrays(case):
         assert 0 not in g.data.strides
 
 
+@pytest.mark.pitfall("E3")
 def test_E3_a_gradient_that_a_hook_replaced_is_not_the_hooks_own_tensor():
     x, mine = leaf(3), mg.tensor(np.ones(3))
     x.register_hook(lambda g: mine)
@@ -188,6 +199,7 @@ def test_E3_a_gradient_that_a_hook_replaced_is_not_the_hooks_own_tensor():
     assert not np.shares_memory(x.grad.data, mine.data)
 
 
+@pytest.mark.pitfall("E3")
 def test_E3_a_gradient_that_a_hook_kept_does_not_change_with_grad():
     x, kept = leaf(3), []
     x.register_hook(kept.append)
@@ -197,6 +209,7 @@ def test_E3_a_gradient_that_a_hook_kept_does_not_change_with_grad():
     assert kept[0].tolist() == [2.0, 2.0, 2.0]
 
 
+@pytest.mark.pitfall("E4")
 def test_E4_changing_one_grad_leaves_the_other():
     a, b = leaf(3), leaf(3, seed=2)
     (a + b).sum().backward()
@@ -206,6 +219,7 @@ def test_E4_changing_one_grad_leaves_the_other():
     assert b.grad.tolist() == [1, 1, 1]
 
 
+@pytest.mark.pitfall("E4")
 def test_E4_changing_the_seed_afterwards_leaves_the_gradient():
     x, seed = leaf(3), np.ones(3)
     x.clone().backward(seed)
@@ -213,6 +227,7 @@ def test_E4_changing_the_seed_afterwards_leaves_the_gradient():
     assert x.grad.tolist() == [1, 1, 1]
 
 
+@pytest.mark.pitfall("E4")
 def test_E4_accumulation_does_not_write_into_the_old_gradient():
     x = leaf(3)
     (x * 2).sum().backward()
@@ -225,6 +240,7 @@ def test_E4_accumulation_does_not_write_into_the_old_gradient():
 # ---- E5 to E7: accumulation, freed graphs --------------------------------------------------------
 
 
+@pytest.mark.pitfall("E5")
 def test_E5_two_backwards_accumulate_exactly_twice():
     x = leaf(4)
     mg.exp(x).sum().backward()
@@ -233,6 +249,7 @@ def test_E5_two_backwards_accumulate_exactly_twice():
     assert (x.grad.numpy() == 2 * once).all()
 
 
+@pytest.mark.pitfall("E5")
 def test_E5_zero_grad_sets_none():
     x = leaf(2)
     x.sum().backward()
@@ -240,6 +257,7 @@ def test_E5_zero_grad_sets_none():
     assert x.grad is None
 
 
+@pytest.mark.pitfall("E6")
 def test_E6_second_backward_names_retain_graph():
     x = leaf(2)
     y = (x * x).sum()
@@ -248,6 +266,7 @@ def test_E6_second_backward_names_retain_graph():
         y.backward()
 
 
+@pytest.mark.pitfall("E6")
 def test_E6_failed_second_backward_leaves_the_gradient():
     x = leaf(2)
     y = (x * x).sum()
@@ -258,6 +277,7 @@ def test_E6_failed_second_backward_leaves_the_gradient():
     assert x.grad.tolist() == before
 
 
+@pytest.mark.pitfall("E6")
 @pytest.mark.parametrize("keep", [{"retain_graph": True}, {"create_graph": True}])
 def test_E6_a_kept_graph_can_be_swept_again(keep):
     x = leaf(3)
@@ -267,6 +287,7 @@ def test_E6_a_kept_graph_can_be_swept_again(keep):
     assert_close(x.grad, 4 * x.numpy())
 
 
+@pytest.mark.pitfall("E6")
 def test_E6_retain_graph_false_with_create_graph_frees():
     x = leaf(3)
     y = (x * x).sum()
@@ -275,6 +296,7 @@ def test_E6_retain_graph_false_with_create_graph_frees():
         y.backward()
 
 
+@pytest.mark.pitfall("E6")
 def test_E6_a_graph_that_saved_nothing_is_freed_too():
     x = leaf(3)
     y = x + 1
@@ -283,6 +305,7 @@ def test_E6_a_graph_that_saved_nothing_is_freed_too():
         y.sum().backward()
 
 
+@pytest.mark.pitfall("E7")
 def test_E7_micro_batches_equal_the_big_batch():
     rng = np.random.default_rng(0)
     x, labels = rng.normal(size=(8, 3)), rng.integers(0, 4, 8)
@@ -303,6 +326,7 @@ def test_E7_micro_batches_equal_the_big_batch():
 # ---- E10 to E16 ----------------------------------------------------------------------------------
 
 
+@pytest.mark.pitfall("E10")
 def test_E10_a_branch_off_the_path_keeps_no_grad():
     x, other = leaf(2), leaf(2, seed=2)
     aside = x * other
@@ -313,6 +337,7 @@ def test_E10_a_branch_off_the_path_keeps_no_grad():
     assert x.grad.tolist() == [3, 3]
 
 
+@pytest.mark.pitfall("E10")
 def test_E10_a_constant_subgraph_is_not_visited():
     calls = []
     double = counting_op(calls)
@@ -321,17 +346,20 @@ def test_E10_a_constant_subgraph_is_not_visited():
     assert calls == []
 
 
+@pytest.mark.pitfall("E10")
 def test_E10_a_constant_subgraph_has_no_node():
     constant = mg.tensor([1.0, 2.0])
     assert (constant * constant + 1).node is None
 
 
+@pytest.mark.pitfall("E11")
 def test_E11_backward_from_a_leaf_gives_one():
     x = mg.tensor(5.0, requires_grad=True)
     x.backward()
     assert x.grad.item() == 1.0
 
 
+@pytest.mark.pitfall("E11")
 @pytest.mark.parametrize("make", [
     lambda: mg.tensor(5.0),
     lambda: mg.tensor(5.0) * 2,
@@ -344,29 +372,34 @@ def test_E11_backward_from_a_constant_says_so(make):
         make().backward()
 
 
+@pytest.mark.pitfall("E12")
 def test_E12_more_than_one_number_needs_a_gradient():
     with pytest.raises(ShapeError, match=r"\(2, 3\)"):
         (leaf(2, 3) * 2).backward()
 
 
+@pytest.mark.pitfall("E12")
 def test_E12_a_single_number_in_any_shape_needs_none():
     x = leaf(1, 1)
     (x * 2).backward()
     assert x.grad.tolist() == [[2.0]]
 
 
+@pytest.mark.pitfall("E12")
 @pytest.mark.parametrize("shape", [(3,), (1, 3), (3, 2), (2, 3, 1), ()])
 def test_E12_a_gradient_of_another_shape_is_refused_even_if_it_broadcasts(shape):
     with pytest.raises(ShapeError, match=r"\(2, 3\)"):
         (leaf(2, 3) * 2).backward(np.ones(shape))
 
 
+@pytest.mark.pitfall("E12")
 @pytest.mark.parametrize("dtype", [np.int64, np.bool_])
 def test_E12_an_integer_gradient_is_refused(dtype):
     with pytest.raises(DTypeError, match=np.dtype(dtype).name):
         (leaf(2) * 2).backward(np.ones(2, dtype))
 
 
+@pytest.mark.pitfall("E12")
 @pytest.mark.parametrize("given", [np.float32, np.float64])
 def test_E12_a_floating_gradient_takes_the_outputs_dtype(given):
     x = leaf(2, dtype=np.float32)
@@ -375,12 +408,14 @@ def test_E12_a_floating_gradient_takes_the_outputs_dtype(given):
     assert x.grad.tolist() == [2.0, 2.0]
 
 
+@pytest.mark.pitfall("E12")
 def test_E12_a_gradient_given_as_a_list():
     x = leaf(2)
     (x * 2).backward([1.0, 10.0])
     assert x.grad.tolist() == [2.0, 20.0]
 
 
+@pytest.mark.pitfall("E13")
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_E13_two_losses_on_one_trunk_in_either_order(order):
     x = leaf(3)
@@ -391,6 +426,7 @@ def test_E13_two_losses_on_one_trunk_in_either_order(order):
     assert_close(x.grad, 6 * x.numpy() + 4 * x.numpy() ** 3)
 
 
+@pytest.mark.pitfall("E13")
 def test_E13_the_second_loss_on_a_freed_trunk_raises():
     x = leaf(3)
     trunk = x * x
@@ -400,6 +436,7 @@ def test_E13_the_second_loss_on_a_freed_trunk_raises():
         second.backward()
 
 
+@pytest.mark.pitfall("E13")
 def test_E13_a_graph_built_between_forward_and_backward_of_another():
     x, y = leaf(2), leaf(2, seed=2)
     first = (x * y).sum()
@@ -420,6 +457,7 @@ def failing_op():
     return t_failing
 
 
+@pytest.mark.pitfall("E14")
 def test_E14_an_error_in_a_rule_names_the_op():
     x = leaf(2)
     with pytest.raises(RuntimeError, match="planted") as caught:
@@ -427,6 +465,7 @@ def test_E14_an_error_in_a_rule_names_the_op():
     assert any("t_failing" in note for note in caught.value.__notes__)
 
 
+@pytest.mark.pitfall("E14")
 @pytest.mark.parametrize("create_graph", [False, True])
 def test_E14_after_an_error_in_a_rule_the_engine_works(create_graph):
     x = leaf(2)
@@ -439,6 +478,7 @@ def test_E14_after_an_error_in_a_rule_the_engine_works(create_graph):
     assert_close(x.grad, 2 * x.numpy())
 
 
+@pytest.mark.pitfall("E14")
 def test_E14_a_rule_that_gives_a_wrong_shape_names_the_op():
     @op(lambda g: g[:1].reshape(1, 1, 1), method=False)
     def t_wrong_shape(xp, x):
@@ -449,11 +489,13 @@ def test_E14_a_rule_that_gives_a_wrong_shape_names_the_op():
     assert "t_wrong_shape" in "".join([str(caught.value), *getattr(caught.value, "__notes__", [])])
 
 
+@pytest.mark.pitfall("E14")
 def test_E14_an_error_in_a_forward_names_the_op_and_the_shapes():
     with pytest.raises(ShapeError, match=r"add.*\(2,\).*\(3,\)"):
         leaf(2) + leaf(3)
 
 
+@pytest.mark.pitfall("E15")
 def test_E15_detach_shares_memory_and_has_no_graph():
     x = leaf(3)
     d = (x * x).detach()
@@ -462,12 +504,14 @@ def test_E15_detach_shares_memory_and_has_no_graph():
     assert np.shares_memory(x.detach().data, x.data)
 
 
+@pytest.mark.pitfall("E15")
 def test_E15_detach_stops_the_gradient():
     x = leaf(3)
     (x * x.detach()).sum().backward()
     assert_close(x.grad, x.numpy())
 
 
+@pytest.mark.pitfall("E15")
 def test_E15_clone_has_own_memory_and_the_graph():
     x = leaf(3)
     c = x.clone()
@@ -476,10 +520,12 @@ def test_E15_clone_has_own_memory_and_the_graph():
     assert_close(x.grad, 2 * x.numpy())
 
 
+@pytest.mark.pitfall("E15")
 def test_E15_clone_of_a_constant_is_a_constant():
     assert not mg.tensor([1.0]).clone().requires_grad
 
 
+@pytest.mark.pitfall("E16")
 def test_E16_a_result_keeps_no_grad_unasked():
     x = leaf(3)
     y = x * 2
@@ -487,6 +533,7 @@ def test_E16_a_result_keeps_no_grad_unasked():
     assert y.grad is None
 
 
+@pytest.mark.pitfall("E16")
 def test_E16_retain_grad_keeps_it():
     x = leaf(3)
     y = x * 2
@@ -496,6 +543,7 @@ def test_E16_retain_grad_keeps_it():
     assert_close(x.grad, 8 * x.numpy())
 
 
+@pytest.mark.pitfall("E16")
 def test_E16_retain_grad_of_the_output_itself():
     y = leaf(3).sum()
     y.retain_grad()
@@ -503,6 +551,7 @@ def test_E16_retain_grad_of_the_output_itself():
     assert y.grad.item() == 1.0
 
 
+@pytest.mark.pitfall("E16")
 def test_E16_a_retained_gradient_accumulates():
     y = leaf(3) * 2
     y.retain_grad()
@@ -511,6 +560,7 @@ def test_E16_a_retained_gradient_accumulates():
     assert y.grad.tolist() == [2, 2, 2]
 
 
+@pytest.mark.pitfall("E16")
 def test_E16_retain_grad_on_a_leaf_changes_nothing():
     x = leaf(2)
     x.retain_grad()
@@ -518,11 +568,13 @@ def test_E16_retain_grad_on_a_leaf_changes_nothing():
     assert x.grad.tolist() == [1, 1]
 
 
+@pytest.mark.pitfall("E16")
 def test_E16_retain_grad_on_a_constant_raises():
     with pytest.raises(GraphError, match="does not require grad"):
         mg.tensor([1.0]).retain_grad()
 
 
+@pytest.mark.pitfall("E16")
 def test_E16_retain_grad_keeps_no_tensor_alive():
     y = leaf(3) * 2
     y.retain_grad()

@@ -44,6 +44,7 @@ def starting(outer):
 # ---- as a context manager ------------------------------------------------------------------------
 
 
+@pytest.mark.pitfall("E64")
 @every
 @both
 def test_E64_a_block_sets_and_restores(name, outer):
@@ -54,6 +55,7 @@ def test_E64_a_block_sets_and_restores(name, outer):
         assert mg.is_grad_enabled() is outer
 
 
+@pytest.mark.pitfall("E64")
 @every
 @both
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit, GeneratorExit])
@@ -64,6 +66,7 @@ def test_E64_a_block_restores_after_an_exception(name, outer, error):
         assert mg.is_grad_enabled() is outer
 
 
+@pytest.mark.pitfall("E64")
 def test_E64_blocks_nest():
     with mg.no_grad():
         with mg.enable_grad():
@@ -74,6 +77,7 @@ def test_E64_blocks_nest():
     assert mg.is_grad_enabled()
 
 
+@pytest.mark.pitfall("E64")
 @every
 @both
 def test_E64_one_instance_entered_again_inside_itself(name, outer):
@@ -87,6 +91,7 @@ def test_E64_one_instance_entered_again_inside_itself(name, outer):
         assert mg.is_grad_enabled() is outer
 
 
+@pytest.mark.pitfall("E64")
 @every
 def test_E64_one_instance_used_in_different_states(name):
     make, inside = SWITCHES[name]
@@ -100,11 +105,13 @@ def test_E64_one_instance_used_in_different_states(name):
             assert mg.is_grad_enabled() is outer
 
 
+@pytest.mark.pitfall("E64")
 def test_E64_making_a_no_grad_changes_nothing():
     mg.no_grad()
     assert mg.is_grad_enabled()
 
 
+@pytest.mark.pitfall("E64")
 def test_E64_set_grad_enabled_takes_effect_at_once():
     mg.set_grad_enabled(False)
     assert not mg.is_grad_enabled()
@@ -112,6 +119,7 @@ def test_E64_set_grad_enabled_takes_effect_at_once():
     assert mg.is_grad_enabled()
 
 
+@pytest.mark.pitfall("E64")
 @pytest.mark.parametrize("value", [False, True, 0, 1])
 def test_E64_set_grad_enabled_as_a_block(value):
     with mg.set_grad_enabled(value):
@@ -119,6 +127,7 @@ def test_E64_set_grad_enabled_as_a_block(value):
     assert mg.is_grad_enabled()
 
 
+@pytest.mark.pitfall("E64")
 def test_E64_enable_grad_records_inside_no_grad():
     x = leaf(2)
     with mg.no_grad(), mg.enable_grad():
@@ -137,6 +146,7 @@ DECORATORS = {
 decorators = pytest.mark.parametrize("name", DECORATORS)
 
 
+@pytest.mark.pitfall("E64")
 @decorators
 def test_E64_decorated_function(name):
     @DECORATORS[name]
@@ -150,6 +160,7 @@ def test_E64_decorated_function(name):
     assert (state.__name__, state.__doc__) == ("state", "Its docstring.")
 
 
+@pytest.mark.pitfall("E64")
 @decorators
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_E64_decorated_function_that_raises(name, error):
@@ -162,6 +173,7 @@ def test_E64_decorated_function_that_raises(name, error):
     assert mg.is_grad_enabled()
 
 
+@pytest.mark.pitfall("E64")
 @decorators
 def test_E64_decorated_function_that_calls_itself(name):
     @DECORATORS[name]
@@ -173,6 +185,7 @@ def test_E64_decorated_function_that_calls_itself(name):
     assert mg.is_grad_enabled()
 
 
+@pytest.mark.pitfall("E64")
 @decorators
 def test_E64_decorated_methods(name):
     decorate = DECORATORS[name]
@@ -205,6 +218,7 @@ def test_E64_decorated_methods(name):
     assert mg.is_grad_enabled()
 
 
+@pytest.mark.pitfall("E64")
 def test_E64_enable_grad_decorates_too():
     @mg.enable_grad
     def state():
@@ -215,6 +229,7 @@ def test_E64_enable_grad_decorates_too():
         assert not mg.is_grad_enabled()
 
 
+@pytest.mark.pitfall("E64")
 def test_E64_decorating_a_class_is_refused():
     with pytest.raises(TypeError, match="no_grad"):
 
@@ -223,6 +238,7 @@ def test_E64_decorating_a_class_is_refused():
             pass
 
 
+@pytest.mark.pitfall("E64")
 def test_E64_decorating_an_async_generator_is_refused():
     with pytest.raises(TypeError, match="no_grad"):
 
@@ -254,6 +270,7 @@ def states(decorate):
     return generator
 
 
+@pytest.mark.pitfall("E65")
 @decorators
 @both
 def test_E65_a_decorated_generator_does_not_leak_while_suspended(name, outer):
@@ -266,6 +283,7 @@ def test_E65_a_decorated_generator_does_not_leak_while_suspended(name, outer):
     assert log == [(None, False), ("finally", False)]
 
 
+@pytest.mark.pitfall("E65")
 @decorators
 def test_E65_send_throw_and_return_pass_through(name):
     log = []
@@ -280,6 +298,7 @@ def test_E65_send_throw_and_return_pass_through(name):
     assert mg.is_grad_enabled()
 
 
+@pytest.mark.pitfall("E65")
 @decorators
 def test_E65_close_runs_finally_inside(name):
     log = []
@@ -290,6 +309,7 @@ def test_E65_close_runs_finally_inside(name):
     assert mg.is_grad_enabled()
 
 
+@pytest.mark.pitfall("E65")
 @decorators
 def test_E65_an_exception_thrown_in_comes_out_and_restores(name):
     generator = states(DECORATORS[name])([])
@@ -299,6 +319,7 @@ def test_E65_an_exception_thrown_in_comes_out_and_restores(name):
     assert mg.is_grad_enabled()
 
 
+@pytest.mark.pitfall("E65")
 @decorators
 def test_E65_two_generators_interleaved(name):
     make = states(DECORATORS[name])
@@ -307,6 +328,7 @@ def test_E65_two_generators_interleaved(name):
         assert mg.is_grad_enabled()
 
 
+@pytest.mark.pitfall("E65")
 def test_E65_yield_from_a_decorated_generator():
     def outer():
         yield mg.is_grad_enabled()
@@ -316,6 +338,7 @@ def test_E65_yield_from_a_decorated_generator():
     assert list(outer()) == [True, False, False, ("end", True)]
 
 
+@pytest.mark.pitfall("E65")
 def test_E65_an_inline_block_holds_in_the_caller_until_the_generator_ends():
     def generator():
         with mg.no_grad():
@@ -331,6 +354,7 @@ def test_E65_an_inline_block_holds_in_the_caller_until_the_generator_ends():
 # ---- coroutines and tasks ------------------------------------------------------------------------
 
 
+@pytest.mark.pitfall("E64")
 @decorators
 def test_E64_decorated_coroutine(name):
     @DECORATORS[name]
@@ -346,6 +370,7 @@ def test_E64_decorated_coroutine(name):
     assert asyncio.run(main()) == ((False, False), True)
 
 
+@pytest.mark.pitfall("E64")
 @decorators
 def test_E64_decorated_coroutines_side_by_side(name):
     @DECORATORS[name]
@@ -365,6 +390,7 @@ def test_E64_decorated_coroutines_side_by_side(name):
     asyncio.run(main())
 
 
+@pytest.mark.pitfall("E67")
 def test_E67_tasks_have_their_own_mode():
     async def task(switch, inside):
         for _ in range(5):
@@ -380,6 +406,7 @@ def test_E67_tasks_have_their_own_mode():
     asyncio.run(main())
 
 
+@pytest.mark.pitfall("E67")
 def test_E67_tasks_that_share_one_instance():
     shared = mg.no_grad()
 
@@ -401,6 +428,7 @@ def test_E67_tasks_that_share_one_instance():
 # ---- E66: what no_grad makes ---------------------------------------------------------------------
 
 
+@pytest.mark.pitfall("E66")
 def test_E66_a_result_requires_no_grad_and_keeps_no_parents():
     x = leaf(3)
     with mg.no_grad():
@@ -413,6 +441,7 @@ def test_E66_a_result_requires_no_grad_and_keeps_no_parents():
     assert array() is None
 
 
+@pytest.mark.pitfall("E66")
 def test_E66_leaves_made_inside_can_require_grad():
     with mg.no_grad():
         x = mg.tensor([1.0], requires_grad=True)
@@ -429,16 +458,19 @@ def in_thread(function):
         return pool.submit(function).result()
 
 
+@pytest.mark.pitfall("E67")
 def test_E67_a_new_thread_records_also_if_its_maker_does_not():
     with mg.no_grad():
         assert in_thread(mg.is_grad_enabled) is True
 
 
+@pytest.mark.pitfall("E67")
 def test_E67_a_thread_does_not_change_its_makers_mode():
     in_thread(lambda: mg.set_grad_enabled(False))
     assert mg.is_grad_enabled()
 
 
+@pytest.mark.pitfall("E67")
 def test_E67_a_job_does_not_change_the_next_jobs_mode():
     @mg.no_grad()
     def quiet():
@@ -449,6 +481,7 @@ def test_E67_a_job_does_not_change_the_next_jobs_mode():
     assert found == [False, True, False] * 3
 
 
+@pytest.mark.pitfall("E67")
 def test_E67_threads_in_different_modes_at_once():
     barrier = threading.Barrier(2, timeout=10)
 
@@ -465,6 +498,7 @@ def test_E67_threads_in_different_modes_at_once():
             job.result()
 
 
+@pytest.mark.pitfall("E67")
 def test_E67_threads_that_share_one_instance():
     shared, barrier = mg.no_grad(), threading.Barrier(2, timeout=10)
 
@@ -503,6 +537,7 @@ def run_threads(step, times):
             job.result()
 
 
+@pytest.mark.pitfall("E67")
 @pytest.mark.usefixtures("eager_switching")
 def test_E67_two_threads_on_disjoint_graphs():
     def step(seed):
@@ -514,6 +549,7 @@ def test_E67_two_threads_on_disjoint_graphs():
     run_threads(step, 1000)
 
 
+@pytest.mark.pitfall("E67")
 @pytest.mark.usefixtures("eager_switching")
 def test_E67_two_threads_with_hooks_retained_gradients_and_writes():
     others = [leaf(1) * 1 for _ in range(1000)]  # retained elsewhere: must not get in the way
@@ -537,6 +573,7 @@ def test_E67_two_threads_with_hooks_retained_gradients_and_writes():
     assert all(y.grad is None for y in others)
 
 
+@pytest.mark.pitfall("E67")
 @pytest.mark.usefixtures("eager_switching")
 def test_E67_two_threads_one_recording_and_one_not():
     def step(seed):

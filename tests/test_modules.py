@@ -293,6 +293,7 @@ def test_layers_take_a_dtype():
     assert nn.Conv2d(1, 1, 1, dtype=mg.float16).weight.dtype == "float16"
 
 
+@pytest.mark.pitfall("E60")
 @pytest.mark.parametrize(
     "copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))], ids=["deepcopy", "pickle"]
 )
@@ -484,6 +485,7 @@ def labels_for(shape, classes, ignored):
     return labels
 
 
+@pytest.mark.pitfall("E47")
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 @pytest.mark.parametrize("ignored", [False, True])
 @pytest.mark.parametrize(("shape", "label_shape"), LOGITS.values(), ids=LOGITS)
@@ -506,6 +508,7 @@ def test_derivatives_of_cross_entropy(shape, label_shape, reduction):
     check_grads(lambda x: F.cross_entropy(x, labels, reduction=reduction), [normal(*shape)], 3)
 
 
+@pytest.mark.pitfall("E47")
 def test_the_gradient_of_cross_entropy_is_softmax_minus_onehot():
     a, labels = normal(4, 3), np.array([0, 2, 1, 1])
     x = mg.tensor(a, requires_grad=True)
@@ -542,6 +545,7 @@ def test_a_class_can_be_ignored():
                  F.cross_entropy(x[[0, 2]], [0, 0]).numpy())  # fmt: skip
 
 
+@pytest.mark.pitfall("E47")
 def test_huge_margins_are_finite_and_exact():
     x = mg.tensor([[1000.0, -1000.0], [-1000.0, 1000.0]], requires_grad=True)
     losses = F.cross_entropy(x, [0, 0], reduction="none")
@@ -564,6 +568,7 @@ def test_the_sum_over_an_empty_batch_is_zero():
     assert F.cross_entropy(mg.zeros(0, 3), np.zeros(0, int), reduction="sum").item() == 0.0
 
 
+@pytest.mark.pitfall("E47")
 @pytest.mark.parametrize("label", [3, -1, 100, -101])
 def test_a_label_out_of_range_is_an_index_error(label):
     with pytest.raises(IndexError, match=rf"{label}.*3 classes.*0 to 2"):

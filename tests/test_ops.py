@@ -34,6 +34,7 @@ BROADCAST = {
 }  # fmt: skip
 
 
+@pytest.mark.pitfall("E23")
 @pytest.mark.parametrize("name", BROADCAST)
 @given(shapes=TWO_SHAPES, seed=SEEDS)
 def test_broadcasting_like_numpy_with_right_derivatives(name, shapes, seed):
@@ -47,6 +48,7 @@ def test_broadcasting_like_numpy_with_right_derivatives(name, shapes, seed):
     check_grads(f, [a, b], order=2)
 
 
+@pytest.mark.pitfall("E23")
 @given(shapes=THREE_SHAPES, seed=SEEDS)
 def test_where_broadcasts_like_numpy_with_right_derivatives(shapes, seed):
     c, a, b = (lattice(shape, seed + i) for i, shape in enumerate(shapes.input_shapes))
@@ -55,6 +57,7 @@ def test_where_broadcasts_like_numpy_with_right_derivatives(shapes, seed):
     check_grads(lambda a, b: mg.where(mg.tensor(c > 0), a, b), [a, b], order=2)
 
 
+@pytest.mark.pitfall("E24")
 @pytest.mark.parametrize(
     ("left", "right"),
     [((5, 1), (1, 4)), ((1,), (5, 4)), ((5, 1, 1), (1, 1, 3)), ((1, 1), (1, 1)), ((), (2, 3))],
@@ -72,6 +75,7 @@ def test_shapes_that_do_not_broadcast_are_named():
         mg.ones(2) + mg.ones(3)
 
 
+@pytest.mark.pitfall("E25")
 def test_a_0d_gradient_is_a_0d_tensor():
     x = mg.tensor(3.0, requires_grad=True)
     (x * 2).backward()
@@ -79,6 +83,7 @@ def test_a_0d_gradient_is_a_0d_tensor():
     assert (x.grad.shape, x.grad.item()) == ((), 2.0)
 
 
+@pytest.mark.pitfall("E25")
 def test_the_sum_of_a_0d_tensor_is_a_new_one():
     x = mg.tensor(3.0, requires_grad=True)
     y = x.sum()
@@ -107,6 +112,7 @@ def shapes_and_axes(draw, least):
     return shape, draw(st.none() | axis | several), draw(st.booleans())
 
 
+@pytest.mark.pitfall("E26")
 @pytest.mark.parametrize("name", NUMPY_REDUCTIONS)
 @given(data=st.data())
 def test_reductions_over_any_axes(name, data):
@@ -120,6 +126,7 @@ def test_reductions_over_any_axes(name, data):
     assert y.shape == expected.shape
 
 
+@pytest.mark.pitfall("E26")
 @pytest.mark.parametrize("name", NUMPY_REDUCTIONS)
 @given(data=st.data())
 def test_derivatives_of_reductions_over_any_axes(name, data):
@@ -174,6 +181,7 @@ def test_argmax_gives_the_first_of_equals():
     assert mg.tensor([[1.0, 3.0, 3.0], [2.0, 2.0, 1.0]]).argmax(1).tolist() == [1, 0]
 
 
+@pytest.mark.pitfall("E28")
 def test_the_sum_of_nothing_is_zero_with_an_empty_gradient():
     x = mg.zeros(0, 3, requires_grad=True)
     y = x.sum(0)
@@ -182,6 +190,7 @@ def test_the_sum_of_nothing_is_zero_with_an_empty_gradient():
     assert x.grad.shape == (0, 3)
 
 
+@pytest.mark.pitfall("E28")
 def test_the_mean_of_nothing_is_nan_with_an_empty_gradient():
     x = mg.zeros(0, 3, requires_grad=True)
     y = x.mean(0)
@@ -190,6 +199,7 @@ def test_the_mean_of_nothing_is_nan_with_an_empty_gradient():
     assert x.grad.shape == (0, 3)
 
 
+@pytest.mark.pitfall("E28")
 @pytest.mark.parametrize("name", ["amax", "amin", "argmax", "argmin"])
 def test_an_extreme_of_nothing_is_an_error(name):
     with pytest.raises(ShapeError, match="nothing"):
@@ -208,11 +218,13 @@ def test_softmax_of_no_rows_is_empty(name):
     assert x.grad.shape == (0, 3)
 
 
+@pytest.mark.pitfall("E51")
 @pytest.mark.parametrize("name", ["var", "std"])
 def test_the_spread_of_one_value_is_nan(name):
     assert np.isnan(getattr(mg, name)(mg.tensor([1.0])).item())
 
 
+@pytest.mark.pitfall("E26", "E51")
 @pytest.mark.parametrize("correction", [0, 1, 2])
 def test_var_divides_by_n_minus_correction(correction):
     x = normal(5)
@@ -235,6 +247,7 @@ MATMUL_SHAPES = [
 ]  # fmt: skip
 
 
+@pytest.mark.pitfall("E27")
 @pytest.mark.parametrize(("left", "right"), MATMUL_SHAPES)
 def test_matmul_of_any_ranks(left, right):
     a, b = normal(*left), normal(*right, seed=1)
@@ -253,6 +266,7 @@ def test_matmul_needs_an_axis():
         mg.ones(2, 2) @ mg.tensor(2.0)
 
 
+@pytest.mark.pitfall("E28")
 @pytest.mark.parametrize("shape", [(0, 3), (0, 2, 3)])
 def test_linear_of_an_empty_batch(shape):
     x, w, b = (mg.ones(s, requires_grad=True) for s in (shape, (2, 3), (2,)))
@@ -302,12 +316,14 @@ KEYS = {
 KEY_LIST = [pytest.param(key, id=name) for name, key in KEYS.items()]
 
 
+@pytest.mark.pitfall("E29", "E31")
 @pytest.mark.parametrize("key", KEY_LIST)
 def test_reading_like_numpy(key):
     x = normal(4, 3, 2)
     np.testing.assert_array_equal(mg.tensor(x)[key].numpy(), x[key])
 
 
+@pytest.mark.pitfall("E29", "E31")
 @pytest.mark.parametrize("key", KEY_LIST)
 def test_derivative_of_reading(key):
     check_grads(lambda x: (x * x)[key], [normal(4, 3, 2)], order=3)
@@ -361,6 +377,7 @@ def test_of_values_written_to_one_place_only_the_last_has_a_gradient():
     assert v.grad.tolist() == [0.0, 1.0, 1.0]
 
 
+@pytest.mark.pitfall("E30")
 def test_what_is_read_twice_has_twice_the_gradient():
     x = mg.zeros(3, requires_grad=True)
     x[[0, 0, 1]].sum().backward()
@@ -376,6 +393,7 @@ def test_any_basic_index(data):
     check_grads(lambda x: (x * x)[key], [x])
 
 
+@pytest.mark.pitfall("E30", "E31")
 @given(data=st.data())
 def test_any_integer_index(data):
     shape = data.draw(hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=4))
@@ -415,6 +433,7 @@ def test_an_index_changed_after_reading_does_not_change_the_gradient():
     assert x.grad.tolist() == [2.0, 0.0, 0.0]
 
 
+@pytest.mark.pitfall("E31")
 @pytest.mark.parametrize("key", [5, -5, [0, 4], (0, 3), np.array([4])])
 def test_an_index_out_of_range_is_an_index_error(key):
     x = mg.zeros(4, 3)
@@ -555,6 +574,7 @@ PROMOTIONS = {
 }
 
 
+@pytest.mark.pitfall("E33", "E34")
 @pytest.mark.parametrize(("make", "dtype"), PROMOTIONS.values(), ids=PROMOTIONS)
 def test_promotion(make, dtype):
     assert make().dtype == dtype
@@ -570,6 +590,7 @@ def test_integers_become_the_default_dtype_that_is_set():
         mg.set_default_dtype(mg.float32)
 
 
+@pytest.mark.pitfall("E34", "E37")
 @pytest.mark.parametrize("factor", [2.0, 2, True, np.float32(2), np.float64(2), np.int64(2),
                                     np.array(2.0), np.ones(3), np.arange(3)])  # fmt: skip
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
@@ -599,6 +620,7 @@ def slope(f, *values):
     return [g.item() for g in mg.grad(f(*leaves), leaves)]
 
 
+@pytest.mark.pitfall("E43")
 @pytest.mark.parametrize(("exponent", "value", "gradient"), [(0, 1, 0), (1, 0, 1), (2, 0, 0),
                                                              (3.0, 0, 0), (1.5, 0, 0)])  # fmt: skip
 def test_powers_of_zero(exponent, value, gradient):
@@ -606,6 +628,7 @@ def test_powers_of_zero(exponent, value, gradient):
     assert slope(lambda x: x**exponent, 0.0) == [gradient]
 
 
+@pytest.mark.pitfall("E43")
 @pytest.mark.parametrize(("exponent", "gradient"), [(0.0, 0), (1.0, 1), (2.0, 0), (3.0, 0)])
 def test_gradients_at_base_zero_with_an_exponent_that_learns(exponent, gradient):
     base, power = slope(lambda x, p: x**p, 0.0, exponent)
@@ -620,43 +643,51 @@ def test_higher_derivatives_of_powers_at_zero(exponent, as_tensor):
     check_grads(lambda x: x**p, [np.zeros(2)], order=3)
 
 
+@pytest.mark.pitfall("E43")
 def test_the_root_of_zero_as_a_power_has_an_infinite_slope():
     with np.errstate(divide="ignore"):  # 0 ** -0.5
         assert slope(lambda x: x**0.5, 0.0) == [np.inf]
 
 
+@pytest.mark.pitfall("E43")
 def test_a_negative_power_of_zero_is_infinite():
     with np.errstate(divide="ignore"):
         assert (mg.tensor(0.0) ** -1).item() == np.inf
         assert slope(lambda x: x**-1.0, 0.0) == [-np.inf]
 
 
+@pytest.mark.pitfall("E43")
 def test_a_whole_power_of_a_negative_number_takes_no_logarithm():
     x, p = mg.tensor(-2.0, requires_grad=True), mg.tensor(2.0)
     (x**p).backward()  # a warning of log would be an error
     assert x.grad.item() == -4.0
 
 
+@pytest.mark.pitfall("E43")
 def test_a_root_of_a_negative_number_is_nan():
     with pytest.warns(RuntimeWarning, match="invalid"):
         assert np.isnan((mg.tensor(-2.0) ** 0.5).item())
 
 
+@pytest.mark.pitfall("E41")
 @pytest.mark.parametrize("name", ["relu", "abs", "sign"])
 def test_the_slope_at_the_kink_is_zero(name):
     assert slope(getattr(mg, name), 0.0) == [0.0]
 
 
+@pytest.mark.pitfall("E41")
 @pytest.mark.parametrize(("x", "gradient"), [(-1.0, 1), (2.0, 1), (-1.5, 0), (2.5, 0), (0.0, 1)])
 def test_clip_passes_gradients_at_its_bounds(x, gradient):
     assert slope(lambda x: x.clip(-1.0, 2.0), x) == [gradient]
 
 
+@pytest.mark.pitfall("E41")
 @pytest.mark.parametrize("name", ["maximum", "minimum"])
 def test_a_tie_of_two_is_shared_evenly(name):
     assert slope(getattr(mg, name), 3.0, 3.0) == [0.5, 0.5]
 
 
+@pytest.mark.pitfall("E41")
 def test_maximum_of_a_tensor_with_itself_has_slope_one():
     assert slope(lambda x: mg.maximum(x, x), 3.0) == [1.0]
 
@@ -667,6 +698,7 @@ def test_a_tie_with_a_number_is_shared_evenly(name):
     assert slope(lambda x: getattr(mg, name)(3.0, x), 3.0) == [0.5]
 
 
+@pytest.mark.pitfall("E48")
 @pytest.mark.parametrize(("name", "best"), [("amax", 3.0), ("amin", -3.0)])
 @pytest.mark.parametrize("axis", [None, 1, (0, 1)])
 def test_extremes_share_ties_evenly(name, best, axis):
@@ -675,6 +707,7 @@ def test_extremes_share_ties_evenly(name, best, axis):
     assert x.grad.tolist() == [[0.25, 0.0, 0.25, 0.25, 0.25]]
 
 
+@pytest.mark.pitfall("E48")
 @pytest.mark.parametrize("name", ["amax", "amin", "maximum", "minimum", "relu"])
 def test_nan_comes_through(name):
     x = mg.tensor([np.nan, 1.0])
@@ -682,17 +715,20 @@ def test_nan_comes_through(name):
     assert np.isnan(y.numpy()).any()
 
 
+@pytest.mark.pitfall("E50")
 def test_division_by_zero_follows_ieee():
     with np.errstate(divide="ignore", invalid="ignore"):
         y = mg.tensor([1.0, -1.0, 0.0]) / mg.zeros(3)
     np.testing.assert_array_equal(y.numpy(), [np.inf, -np.inf, np.nan])
 
 
+@pytest.mark.pitfall("E45")
 def test_the_logarithm_of_zero_is_minus_infinity():
     with pytest.warns(RuntimeWarning, match="divide by zero"):
         assert mg.tensor(0.0).log().item() == -np.inf
 
 
+@pytest.mark.pitfall("E40")
 def test_the_root_of_zero_has_an_infinite_slope():
     x = mg.tensor(0.0, requires_grad=True)
     with pytest.warns(RuntimeWarning, match="divide by zero"):
@@ -700,12 +736,14 @@ def test_the_root_of_zero_has_an_infinite_slope():
     assert x.grad.item() == np.inf
 
 
+@pytest.mark.pitfall("E44")
 def test_the_recipe_of_where_has_a_finite_gradient():
     x = mg.tensor([0.0, 4.0], requires_grad=True)
     mg.where(x > 0, mg.sqrt(mg.where(x > 0, x, 1)), 0).sum().backward()
     assert x.grad.tolist() == [0.0, 0.25]
 
 
+@pytest.mark.pitfall("E45")
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize(("name", "low"), [("sigmoid", 0.0), ("tanh", -1.0)])
 def test_saturated_functions_are_exact_and_flat(name, low, dtype):
@@ -716,6 +754,7 @@ def test_saturated_functions_are_exact_and_flat(name, low, dtype):
     assert x.grad.tolist() == [0.0, 1.0 if name == "tanh" else 0.25, 0.0]
 
 
+@pytest.mark.pitfall("E45")
 def test_sigmoid_keeps_small_values_exact():
     assert_close(mg.tensor(-80.0, dtype=mg.float64).sigmoid(), np.exp(-80.0))
 
@@ -724,6 +763,7 @@ ROWS = [[1000.0, -1000.0, 0.0], [1000.0, 1000.0, 1000.0], [-1000.0, -1000.0, -99
         [0.0, -np.inf, 0.0]]  # fmt: skip
 
 
+@pytest.mark.pitfall("E46")
 @pytest.mark.parametrize("row", ROWS)
 def test_softmax_of_extreme_rows_sums_to_one_and_its_gradient_to_zero(row):
     x = mg.tensor(row, dtype=mg.float64, requires_grad=True)
@@ -734,6 +774,7 @@ def test_softmax_of_extreme_rows_sums_to_one_and_its_gradient_to_zero(row):
     assert abs(x.grad.sum().item()) < 1e-15
 
 
+@pytest.mark.pitfall("E46")
 @pytest.mark.parametrize("row", ROWS)
 def test_log_softmax_of_extreme_rows(row):
     x = mg.tensor(row, dtype=mg.float64, requires_grad=True)
@@ -745,6 +786,7 @@ def test_log_softmax_of_extreme_rows(row):
     assert abs(x.grad.sum().item()) < 1e-15
 
 
+@pytest.mark.pitfall("E46")
 @pytest.mark.parametrize("row", ROWS)
 def test_logsumexp_of_extreme_rows(row):
     x = mg.tensor(row, dtype=mg.float64, requires_grad=True)
@@ -754,6 +796,7 @@ def test_logsumexp_of_extreme_rows(row):
     assert_close(x.grad.sum(), np.array(1.0), size=3)
 
 
+@pytest.mark.pitfall("E46")
 def test_logsumexp_of_nothing_but_minus_infinity():
     with np.errstate(divide="ignore"):  # log(0) is meant
         assert mg.tensor([-np.inf, -np.inf]).logsumexp().item() == -np.inf
@@ -764,6 +807,7 @@ def test_logsumexp_with_plus_infinity_is_infinite():
         assert mg.tensor([np.inf, 1.0]).logsumexp().item() == np.inf
 
 
+@pytest.mark.pitfall("E46")
 @pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
 def test_one_element(name):
     y = getattr(mg, name)(mg.tensor([7.0]), 0)
@@ -773,12 +817,14 @@ def test_one_element(name):
 # ---- sums that must not lose (E53) ---------------------------------------------------------------
 
 
+@pytest.mark.pitfall("E53")
 def test_the_sum_of_many_ones():
     n = 2**24 + 3
     x = mg.ones(n, 2)
     assert x.sum(0).tolist() == [float(np.float32(n))] * 2
 
 
+@pytest.mark.pitfall("E53")
 @pytest.mark.parametrize("layout", ["rows", "columns", "every other row"])
 def test_the_mean_of_many_rows(layout):
     a = np.random.default_rng(0).normal(100, 1, (2**21, 2)).astype(np.float32)
@@ -800,6 +846,7 @@ def test_sum_to_of_many_values(shape, small):
     assert_close(y, exact.sum(axes).reshape(small))
 
 
+@pytest.mark.pitfall("E53")
 def test_the_bias_gradient_of_linear_over_many_rows():
     rows = 2**21
     g = np.random.default_rng(0).normal(100, 1, (rows, 2)).astype(np.float32)
@@ -808,6 +855,7 @@ def test_the_bias_gradient_of_linear_over_many_rows():
     assert_close(bias.grad, g.sum(0, dtype=np.float64))
 
 
+@pytest.mark.pitfall("E36")
 def test_the_mean_of_many_halves_does_not_overflow():
     x = mg.full((70000,), 2.0, dtype=mg.float16)
     assert x.mean().item() == 2.0

@@ -143,6 +143,7 @@ def test_a_step_works_in_place_and_keeps_the_leaf(kind):
     assert a.requires_grad
 
 
+@pytest.mark.pitfall("E18")
 @pytest.mark.parametrize("kind", [SGD, Adam])
 def test_a_step_between_forward_and_backward_is_noticed(kind):
     (a,) = with_grads(leaf(1.0))

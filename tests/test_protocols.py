@@ -39,6 +39,7 @@ ZERO_D = {
 }
 
 
+@pytest.mark.pitfall("E25")
 @pytest.mark.parametrize("name", ZERO_D)
 @pytest.mark.parametrize("create_graph", [False, True])
 def test_E25_values_and_gradients_are_arrays_of_no_axes(name, create_graph):
@@ -53,6 +54,7 @@ def test_E25_values_and_gradients_are_arrays_of_no_axes(name, create_graph):
     assert t.grad.dtype == mg.float64
 
 
+@pytest.mark.pitfall("E25")
 def test_E25_a_sum_of_no_axes_is_a_new_node():
     t = leaf()
     assert t.sum() is not t
@@ -61,6 +63,7 @@ def test_E25_a_sum_of_no_axes_is_a_new_node():
     assert t.grad.item() == 1.0
 
 
+@pytest.mark.pitfall("E25")
 def test_E25_accumulation_stays_an_array():
     t = leaf()
     for _ in range(3):
@@ -69,6 +72,7 @@ def test_E25_accumulation_stays_an_array():
     assert t.grad.item() == 6.0
 
 
+@pytest.mark.pitfall("E25")
 def test_E25_an_optimiser_steps_a_number():
     t = leaf()
     before = t.item()
@@ -78,6 +82,7 @@ def test_E25_an_optimiser_steps_a_number():
     assert t.shape == ()
 
 
+@pytest.mark.pitfall("E25")
 def test_E25_a_hook_gets_a_whole_tensor():
     t, seen = leaf(), []
     t.register_hook(lambda g: seen.append((repr(g), g.device, (g * 2).item())))
@@ -107,6 +112,7 @@ WEAK = {
 }
 
 
+@pytest.mark.pitfall("E33")
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("name", UNARY)
 def test_E33_a_unary_op_keeps_the_dtype(name, dtype):
@@ -117,6 +123,7 @@ def test_E33_a_unary_op_keeps_the_dtype(name, dtype):
     assert x.grad.dtype == dtype
 
 
+@pytest.mark.pitfall("E33")
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 @pytest.mark.parametrize("partner", WEAK)
 @pytest.mark.parametrize("name", BINARY)
@@ -128,6 +135,7 @@ def test_E33_a_weak_partner_does_not_widen(name, partner, dtype):
     assert x.grad.dtype == dtype
 
 
+@pytest.mark.pitfall("E33")
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 @pytest.mark.parametrize("partner", WEAK)
 @pytest.mark.parametrize("name", BINARY)
@@ -139,6 +147,7 @@ def test_E33_a_weak_partner_on_the_left_does_not_widen(name, partner, dtype):
     assert x.grad.dtype == dtype
 
 
+@pytest.mark.pitfall("E33")
 @pytest.mark.parametrize("name", BINARY)
 def test_E33_recorded_gradients_keep_the_dtype(name):
     x = leaf(3, dtype=np.float32)
@@ -147,6 +156,7 @@ def test_E33_recorded_gradients_keep_the_dtype(name):
     assert g.dtype == mg.float32
 
 
+@pytest.mark.pitfall("E33")
 @pytest.mark.parametrize("name", ["exp", "log", "sqrt", "mean", "div"])
 def test_E33_integers_become_the_default_dtype(name):
     t = mg.tensor([1, 2, 3])
@@ -154,6 +164,7 @@ def test_E33_integers_become_the_default_dtype(name):
     assert y.dtype == mg.float32
 
 
+@pytest.mark.pitfall("E34")
 def test_E34_float32_times_a_float64_array_is_float64_and_the_gradient_float32():
     x = leaf(3, dtype=np.float32)
     y = x * np.ones(3)
@@ -162,6 +173,7 @@ def test_E34_float32_times_a_float64_array_is_float64_and_the_gradient_float32()
     assert x.grad.dtype == mg.float32
 
 
+@pytest.mark.pitfall("E37")
 @pytest.mark.parametrize("a", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("b", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("name", BINARY)
@@ -173,6 +185,7 @@ def test_E37_each_gradient_has_its_tensors_dtype(name, a, b):
     assert (x.grad.dtype, y.grad.dtype) == (a, b)
 
 
+@pytest.mark.pitfall("E37")
 def test_E37_contributions_of_several_dtypes_meet_in_the_tensors():
     x = leaf(3, dtype=np.float32)
     (x * np.ones(3) + x * 2.0 + x.double() + x.half()).sum().backward()
@@ -180,6 +193,7 @@ def test_E37_contributions_of_several_dtypes_meet_in_the_tensors():
     assert x.grad.tolist() == [5, 5, 5]
 
 
+@pytest.mark.pitfall("E37")
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_E37_a_layers_gradients_have_its_dtype(dtype):
     layer = nn.Linear(3, 2, dtype=dtype)
@@ -187,6 +201,7 @@ def test_E37_a_layers_gradients_have_its_dtype(dtype):
     assert {p.grad.dtype for p in layer.parameters()} == {np.dtype(dtype)}
 
 
+@pytest.mark.pitfall("E37")
 def test_E37_conversions_are_differentiated_back():
     x = leaf(3, dtype=np.float32)
     y = x.double()
@@ -199,6 +214,7 @@ def test_E37_conversions_are_differentiated_back():
 # ---- E35, E38: integers and complex numbers ------------------------------------------------------
 
 
+@pytest.mark.pitfall("E35")
 @pytest.mark.parametrize("data", [[1, 2], [True, False], np.ones(2, np.int32), np.ones(2, bool)])
 def test_E35_only_floating_tensors_can_require_grad(data):
     with pytest.raises(DTypeError, match="float"):
@@ -209,11 +225,13 @@ def test_E35_only_floating_tensors_can_require_grad(data):
     assert not t.requires_grad
 
 
+@pytest.mark.pitfall("E35")
 def test_E35_integers_into_a_linear_layer_say_what_to_type():
     with pytest.raises(DTypeError, match=r"linear.*int64.*float"):
         nn.Linear(3, 2)(mg.tensor(np.ones((4, 3), np.int64)))
 
 
+@pytest.mark.pitfall("E35")
 @pytest.mark.parametrize("make", [
     lambda t: t > 0, lambda t: t == t, lambda t: t <= 1, lambda t: t != 0, lambda t: t.argmax(),
     lambda t: t.isnan(), lambda t: t.isfinite(), lambda t: t.logical_not(), lambda t: ~(t > 0),
@@ -225,6 +243,7 @@ def test_E35_comparisons_and_positions_never_require_grad(make):
     assert y.dtype.kind in "bi"
 
 
+@pytest.mark.pitfall("E35")
 def test_E35_an_integer_operand_gets_no_gradient():
     x, n = leaf(3), mg.tensor([1, 2, 3])
     (x * n).sum().backward()
@@ -232,6 +251,7 @@ def test_E35_an_integer_operand_gets_no_gradient():
     assert x.grad.tolist() == [1, 2, 3]
 
 
+@pytest.mark.pitfall("E38")
 @pytest.mark.parametrize("data", [
     1j, [1.0, 1j], np.array([1j]), np.complex64(1), np.array(["a"]), np.array([None]),
     np.ones(2, np.longdouble), np.array([np.datetime64("2020-01-01")]), None, "text",
@@ -241,6 +261,7 @@ def test_E38_a_tensor_of_what_it_cannot_hold_is_refused(data):
         mg.tensor(data)
 
 
+@pytest.mark.pitfall("E38")
 @pytest.mark.parametrize("other", [
     1j, np.complex128(1j), np.array(1j), np.array([1j, 1j, 1j]), np.ones(3, np.longdouble),
     np.array(["a", "b", "c"]), "text", None, object(), {1: 2},
@@ -252,6 +273,7 @@ def test_E38_an_operand_that_no_tensor_can_hold_is_refused(other, swap):
         operator.mul(*((other, t) if swap else (t, other)))
 
 
+@pytest.mark.pitfall("E38")
 def test_E38_conversion_to_complex_is_refused():
     with pytest.raises(DTypeError, match="complex"):
         leaf(3).to(np.complex64)
@@ -259,6 +281,7 @@ def test_E38_conversion_to_complex_is_refused():
         mg.zeros(3, dtype=np.complex64)
 
 
+@pytest.mark.pitfall("E38")
 def test_E38_the_message_for_complex_numbers_says_what_to_do():
     with pytest.raises(DTypeError, match=r"real.*imag"):
         mg.tensor(np.array([1j]))
@@ -286,6 +309,7 @@ OPERATORS = {
 }
 
 
+@pytest.mark.pitfall("E55")
 @pytest.mark.parametrize("sign", OPERATORS)
 @pytest.mark.parametrize("left", LEFT)
 def test_E55_reflected_operators_are_recorded_as_one_node(left, sign):
@@ -296,6 +320,7 @@ def test_E55_reflected_operators_are_recorded_as_one_node(left, sign):
     assert_close(y, function(np.asarray(LEFT[left]), t.numpy()))
 
 
+@pytest.mark.pitfall("E55")
 @pytest.mark.parametrize("sign", OPERATORS)
 @pytest.mark.parametrize("left", LEFT)
 def test_E55_reflected_operators_have_the_right_gradient(left, sign):
@@ -306,6 +331,7 @@ def test_E55_reflected_operators_have_the_right_gradient(left, sign):
     np.testing.assert_allclose(t.grad.numpy(), slope.reshape(-1, 3).sum(0), rtol=1e-8)
 
 
+@pytest.mark.pitfall("E55")
 @pytest.mark.parametrize("left", ["int", "float", "np.float64", "np.float32", "np.int64"])
 def test_E55_scalars_on_the_left_keep_float32(left):
     t = leaf(3, dtype=np.float32)
@@ -313,6 +339,7 @@ def test_E55_scalars_on_the_left_keep_float32(left):
     assert (LEFT[left] - t).dtype == mg.float32
 
 
+@pytest.mark.pitfall("E55")
 def test_E55_a_matrix_on_the_left_of_matmul():
     t, a = leaf(3), np.arange(9.0).reshape(3, 3)
     y = a @ t
@@ -322,6 +349,7 @@ def test_E55_a_matrix_on_the_left_of_matmul():
     assert_close(t.grad, a.sum(0))
 
 
+@pytest.mark.pitfall("E55")
 @pytest.mark.parametrize("compare", [
     operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge,
 ])  # fmt: skip
@@ -333,6 +361,7 @@ def test_E55_reflected_comparisons(compare, left):
     assert y.tolist() == compare(LEFT[left], values).tolist()
 
 
+@pytest.mark.pitfall("E56")
 def test_E56_an_array_cannot_take_a_tensor_in_place():
     array = np.ones(3)
     with pytest.raises(TypeError, match="gradient"):
@@ -340,6 +369,7 @@ def test_E56_an_array_cannot_take_a_tensor_in_place():
     assert array.tolist() == [1, 1, 1]
 
 
+@pytest.mark.pitfall("E56")
 def test_E56_out_is_refused():
     array = np.ones(3)
     with pytest.raises(TypeError, match="gradient"):
@@ -347,6 +377,7 @@ def test_E56_out_is_refused():
     assert array.tolist() == [1, 1, 1]
 
 
+@pytest.mark.pitfall("E56")
 @pytest.mark.parametrize("name", ["sin", "sum", "mean", "isnan", "concatenate", "add.reduce"])
 def test_E56_numpys_functions_refuse_with_a_hint(name):
     t = leaf(3)
@@ -355,6 +386,7 @@ def test_E56_numpys_functions_refuse_with_a_hint(name):
         function([t, t] if name == "concatenate" else t)
 
 
+@pytest.mark.pitfall("E56")
 @pytest.mark.parametrize("name", ["remainder", "arctan2", "floor_divide", "logaddexp"])
 def test_E56_other_binary_functions_refuse(name):
     with pytest.raises(TypeError, match="gradient"):
@@ -364,6 +396,7 @@ def test_E56_other_binary_functions_refuse(name):
 # ---- E57: arrays of tensors ----------------------------------------------------------------------
 
 
+@pytest.mark.pitfall("E57")
 @pytest.mark.parametrize("requires_grad", [False, True])
 def test_E57_asarray_gives_a_read_only_array(requires_grad):
     t = mg.tensor([1.0, 2.0], requires_grad=requires_grad)
@@ -374,15 +407,18 @@ def test_E57_asarray_gives_a_read_only_array(requires_grad):
     assert not array.flags.writeable
 
 
+@pytest.mark.pitfall("E57")
 def test_E57_asarray_with_a_dtype_converts():
     assert np.asarray(mg.tensor([1.0]), dtype=np.float64).dtype == np.float64
 
 
+@pytest.mark.pitfall("E57")
 def test_E57_asarray_without_a_copy_refuses_to_convert():
     with pytest.raises(ValueError, match="copy"):
         np.array(mg.tensor([1.0]), dtype=np.float64, copy=False)
 
 
+@pytest.mark.pitfall("E57")
 def test_E57_an_array_of_tensors_stacks_without_touching_elements(monkeypatch):
     touched = []
     monkeypatch.setattr(mg.Tensor, "__getitem__", lambda self, key: touched.append(key))
@@ -397,12 +433,14 @@ def test_E57_an_array_of_tensors_stacks_without_touching_elements(monkeypatch):
 # ---- E58: builtins -------------------------------------------------------------------------------
 
 
+@pytest.mark.pitfall("E58")
 def test_E58_len_is_the_first_axis():
     assert len(mg.zeros(3, 2)) == 3
     with pytest.raises(TypeError, match="0-d"):
         len(mg.tensor(1.0))
 
 
+@pytest.mark.pitfall("E58")
 def test_E58_iteration_gives_differentiable_rows_and_ends():
     x = leaf(3, 2)
     rows = list(x)
@@ -411,16 +449,19 @@ def test_E58_iteration_gives_differentiable_rows_and_ends():
     assert x.grad.tolist() == [[1, 1], [0, 0], [3, 3]]
 
 
+@pytest.mark.pitfall("E58")
 def test_E58_unpacking():
     a, b = leaf(2)
     assert (a.shape, b.shape) == ((), ())
 
 
+@pytest.mark.pitfall("E58")
 def test_E58_a_number_cannot_be_iterated_over():
     with pytest.raises(TypeError, match="0-d"):
         iter(mg.tensor(1.0))
 
 
+@pytest.mark.pitfall("E58")
 def test_E58_membership_is_by_value():
     t = mg.tensor([1.0, 2.0])
     assert 2.0 in t
@@ -428,6 +469,7 @@ def test_E58_membership_is_by_value():
     assert mg.tensor(1.0) in t
 
 
+@pytest.mark.pitfall("E58")
 def test_E58_a_tensor_in_a_list_is_found_by_identity_first():
     t = mg.tensor([1.0, 2.0])
     assert t in [t]
@@ -435,17 +477,20 @@ def test_E58_a_tensor_in_a_list_is_found_by_identity_first():
         t in [mg.tensor([1.0, 2.0])]  # noqa: B015
 
 
+@pytest.mark.pitfall("E58")
 @pytest.mark.parametrize(("data", "truth"), [(0.0, False), ([[0]], False), ([1], True)])
 def test_E58_the_truth_of_one_value(data, truth):
     assert bool(mg.tensor(data)) is truth
 
 
+@pytest.mark.pitfall("E58")
 @pytest.mark.parametrize("shape", [(2,), (0,), (2, 2)])
 def test_E58_the_truth_of_none_or_many_is_an_error(shape):
     with pytest.raises(ValueError, match="ambiguous"):
         bool(mg.zeros(*shape))
 
 
+@pytest.mark.pitfall("E58")
 def test_E58_numbers():
     assert float(leaf(1).detach() * 0 + 2.5) == 2.5
     assert int(mg.tensor(2.7)) == 2
@@ -454,23 +499,27 @@ def test_E58_numbers():
     assert type(mg.tensor(3).item()) is int
 
 
+@pytest.mark.pitfall("E58")
 @pytest.mark.parametrize("convert", [float, int, round, lambda t: t.item(), "{:.3f}".format])
 def test_E58_many_values_are_not_one_number(convert):
     with pytest.raises(ShapeError, match=r"\(3,\)"):
         convert(leaf(3))
 
 
+@pytest.mark.pitfall("E58")
 def test_E58_an_integer_tensor_is_an_index():
     assert ["a", "b", "c"][mg.tensor(1)] == "b"
     assert list(range(mg.tensor(2))) == [0, 1]
 
 
+@pytest.mark.pitfall("E58")
 @pytest.mark.parametrize("t", [mg.tensor(1.0), mg.tensor(True)])
 def test_E58_other_tensors_are_not(t):
     with pytest.raises(TypeError, match="index"):
         operator.index(t)
 
 
+@pytest.mark.pitfall("E58")
 def test_E58_format():
     assert f"{mg.tensor(2.5):.3f}" == "2.500"
     assert f"{mg.tensor(2.5)}" == "tensor(2.5)"
@@ -479,6 +528,7 @@ def test_E58_format():
 # ---- E59: identity -------------------------------------------------------------------------------
 
 
+@pytest.mark.pitfall("E59")
 def test_E59_hash_is_by_identity():
     a, b = mg.tensor([1.0]), mg.tensor([1.0])
     assert len({a, b}) == 2
@@ -486,6 +536,7 @@ def test_E59_hash_is_by_identity():
     assert hash(nn.Parameter([1.0])) != hash(nn.Parameter([1.0]))
 
 
+@pytest.mark.pitfall("E59")
 def test_E59_equality_is_elementwise():
     assert (mg.tensor([1.0, 2.0]) == mg.tensor([1.0, 3.0])).tolist() == [True, False]
     assert (mg.tensor([1.0]) == None) is False  # noqa: E711
@@ -502,11 +553,13 @@ class Twins(nn.Module):
         self.tied = self.a
 
 
+@pytest.mark.pitfall("E59")
 def test_E59_equal_parameters_are_all_found_once():
     model = Twins()
     assert [name for name, _ in model.named_parameters()] == ["a", "b", "c"]
 
 
+@pytest.mark.pitfall("E59")
 @pytest.mark.parametrize("kind", [lambda p: optim.SGD(p, lr=0.1, momentum=0.9), optim.Adam])
 def test_E59_equal_parameters_are_stepped_apart(kind):
     model = Twins()
@@ -519,6 +572,7 @@ def test_E59_equal_parameters_are_stepped_apart(kind):
     assert model.c.tolist() == [1, 1, 1]
 
 
+@pytest.mark.pitfall("E59")
 def test_E59_a_parameter_twice_is_refused():
     p = nn.Parameter(np.ones(2))
     with pytest.raises(ValueError, match="twice"):
@@ -542,6 +596,7 @@ def used_leaf():
     return x
 
 
+@pytest.mark.pitfall("E60")
 @pytest.mark.parametrize("name", COPIES)
 def test_E60_a_leaf_keeps_values_flag_and_gradient(name):
     x = used_leaf()
@@ -553,6 +608,7 @@ def test_E60_a_leaf_keeps_values_flag_and_gradient(name):
     assert new.dtype == x.dtype
 
 
+@pytest.mark.pitfall("E60")
 @pytest.mark.parametrize("name", COPIES)
 def test_E60_a_copied_leaf_has_its_own_memory_and_node(name):
     x = used_leaf()
@@ -566,6 +622,7 @@ def test_E60_a_copied_leaf_has_its_own_memory_and_node(name):
     assert x.grad.tolist() == grad_before
 
 
+@pytest.mark.pitfall("E60")
 @pytest.mark.parametrize("name", COPIES)
 def test_E60_a_result_comes_without_its_graph(name):
     x = leaf(3)
@@ -578,6 +635,7 @@ def test_E60_a_result_comes_without_its_graph(name):
     assert new.grad is None
 
 
+@pytest.mark.pitfall("E60")
 @pytest.mark.parametrize("name", COPIES)
 def test_E60_a_constant_stays_one(name):
     new = COPIES[name](mg.tensor([1, 2]))
@@ -585,6 +643,7 @@ def test_E60_a_constant_stays_one(name):
     assert new.dtype == mg.int64
 
 
+@pytest.mark.pitfall("E60")
 @pytest.mark.parametrize("name", COPIES)
 def test_E60_a_view_can_be_copied_and_written(name):
     new = COPIES[name](leaf(2, 3).T.detach())
@@ -592,12 +651,14 @@ def test_E60_a_view_can_be_copied_and_written(name):
     assert new.shape == (3, 2)
 
 
+@pytest.mark.pitfall("E60")
 @pytest.mark.parametrize("name", COPIES)
 @pytest.mark.parametrize("kind", [nn.Parameter, nn.Buffer])
 def test_E60_a_parameter_stays_one(name, kind):
     assert type(COPIES[name](kind([1.0]))) is kind
 
 
+@pytest.mark.pitfall("E60")
 def test_E60_no_graph_is_in_the_pickle():
     x = leaf(3)
     y = x
@@ -612,6 +673,7 @@ def trained_model():
     return model
 
 
+@pytest.mark.pitfall("E60")
 @pytest.mark.parametrize("name", ["deepcopy", "pickle", "pickle 2"])
 def test_E60_a_module_after_forward_and_backward(name):
     model = trained_model()
@@ -624,6 +686,7 @@ def test_E60_a_module_after_forward_and_backward(name):
         assert not np.shares_memory(p.array, q.array)
 
 
+@pytest.mark.pitfall("E60")
 @pytest.mark.parametrize("name", ["deepcopy", "pickle"])
 def test_E60_a_copied_module_trains_apart(name):
     model = trained_model()
@@ -636,6 +699,7 @@ def test_E60_a_copied_module_trains_apart(name):
     assert [p.tolist() for p in new.parameters()] != before
 
 
+@pytest.mark.pitfall("E60")
 @pytest.mark.parametrize("name", ["deepcopy", "pickle"])
 def test_E60_tied_parameters_stay_tied(name):
     new = COPIES[name](Twins())
@@ -643,6 +707,7 @@ def test_E60_tied_parameters_stay_tied(name):
     assert new.a is not new.b
 
 
+@pytest.mark.pitfall("E60")
 def test_E60_a_module_that_holds_a_result_can_be_copied():
     model = trained_model()
     model.cached = model(mg.randn(5, 3))
@@ -651,6 +716,7 @@ def test_E60_a_module_that_holds_a_result_can_be_copied():
     assert new.cached.tolist() == model.cached.tolist()
 
 
+@pytest.mark.pitfall("E60")
 def test_E60_model_and_optimiser_copied_together_stay_together():
     model = trained_model()
     step = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
@@ -665,6 +731,7 @@ def test_E60_model_and_optimiser_copied_together_stay_together():
 # ---- E61, E62: looking ---------------------------------------------------------------------------
 
 
+@pytest.mark.pitfall("E61")
 @pytest.mark.parametrize(("make", "text"), [
     (lambda: mg.tensor([1.0, 2.0]), "tensor([1., 2.])"),
     (lambda: mg.tensor([1, 2]), "tensor([1, 2])"),
@@ -679,15 +746,18 @@ def test_E61_repr(make, text):
     assert repr(make()) == text
 
 
+@pytest.mark.pitfall("E61")
 def test_E61_repr_of_an_output_of_several_names_the_op():
     y = mg.nn.functional.batch_norm(leaf(3, 2), None, None, training=True)
     assert "grad_fn=<batch_norm>" in repr(y)
 
 
+@pytest.mark.pitfall("E61")
 def test_E61_repr_of_a_large_tensor_is_short():
     assert len(repr(mg.zeros(300, 300))) < 2000
 
 
+@pytest.mark.pitfall("E62")
 def test_E62_looking_computes_nothing():
     t, ran = leaf(3), []
     with mg.watch(ran.append):
@@ -699,6 +769,7 @@ def test_E62_looking_computes_nothing():
     assert [event.name for event in ran] == ["mul"]
 
 
+@pytest.mark.pitfall("E62")
 @pytest.mark.parametrize("name", [
     "__array_interface__", "__array_struct__", "__cuda_array_interface__", "no_such_name",
 ])  # fmt: skip
@@ -706,11 +777,13 @@ def test_E62_no_attribute_hands_out_bare_memory(name):
     assert not hasattr(leaf(3), name)
 
 
+@pytest.mark.pitfall("E62")
 def test_E62_a_misspelt_attribute_cannot_be_set():
     with pytest.raises(AttributeError):
         leaf(3).require_grad = True
 
 
+@pytest.mark.pitfall("E62")
 def test_E62_a_misspelt_function_is_an_attribute_error():
     with pytest.raises(AttributeError, match="sinn"):
         _ = mg.sinn
@@ -757,6 +830,7 @@ def user_module(tmp_path, monkeypatch):
         del mg.Tensor.t_reloaded
 
 
+@pytest.mark.pitfall("E63")
 def test_E63_a_reloaded_module_replaces_its_op(user_module):
     user_module(2.0)
     module = user_module(3.0)
@@ -767,6 +841,7 @@ def test_E63_a_reloaded_module_replaces_its_op(user_module):
     assert x.t_reloaded().tolist() == (3 * x).tolist()
 
 
+@pytest.mark.pitfall("E63")
 def test_E63_layers_from_before_and_after_a_reload_work(user_module):
     old = user_module(2.0).Layer(3)
     new = user_module(3.0).Layer(3)

@@ -108,6 +108,7 @@ def test_an_index_that_the_user_changes_later_changes_nothing():
     assert x.grad.tolist() == [[1, 1]]
 
 
+@pytest.mark.pitfall("E4")
 def test_a_seed_that_the_user_changes_later_changes_nothing():
     x, seed = leaf([1.0, 2.0]), np.ones(2)
     (g,) = mg.grad(x * x * x, x, seed, create_graph=True)

@@ -38,6 +38,7 @@ def sine_with(rule):
 # ---- what is right passes ------------------------------------------------------------------------
 
 
+@pytest.mark.pitfall("E54")
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
 def test_right_derivatives_pass_at_every_order(order):
     check_grads(lambda x: mg.sin(x) * x, inputs(3), order=order)
@@ -104,6 +105,7 @@ def test_it_works_inside_no_grad():
 # ---- planted faults ------------------------------------------------------------------------------
 
 
+@pytest.mark.pitfall("E54")
 @pytest.mark.parametrize("seed", range(10))
 def test_a_one_percent_error_is_caught(seed):
     f = sine_with(lambda g, x: g * mg.cos(x) * 1.01)
@@ -111,6 +113,7 @@ def test_a_one_percent_error_is_caught(seed):
         check_grads(f, inputs(3), order=1, seed=seed)
 
 
+@pytest.mark.pitfall("E54")
 @pytest.mark.parametrize("place", range(6))
 def test_a_one_percent_error_in_one_element_is_caught(place):
     factor = np.ones((2, 3))
@@ -230,6 +233,7 @@ def test_the_message_says_both_values():
 # ---- what is refused -----------------------------------------------------------------------------
 
 
+@pytest.mark.pitfall("E54")
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_low_precision_is_refused(dtype):
     with pytest.raises(DTypeError, match=f"{np.dtype(dtype)}.*allow_low_precision"):
@@ -241,6 +245,7 @@ def test_low_precision_beside_float64_is_refused():
         check_grads(lambda x, y: x * y, [inputs(3), inputs(3).float()])
 
 
+@pytest.mark.pitfall("E54")
 def test_low_precision_passes_if_told():
     check_grads(mg.sin, inputs(3).float(), order=1, allow_low_precision=True)
 

@@ -61,6 +61,7 @@ WRITES = {
 }
 
 
+@pytest.mark.pitfall("E17")
 @pytest.mark.parametrize("name", SAVES_ITS_INPUT)
 def test_E17_a_saved_input_written_under_no_grad_is_an_error(name):
     x = leaf(3, 3)
@@ -71,6 +72,7 @@ def test_E17_a_saved_input_written_under_no_grad_is_an_error(name):
         y.backward()
 
 
+@pytest.mark.pitfall("E17")
 @pytest.mark.parametrize("name", SAVES_ITS_OUTPUT)
 def test_E17_a_saved_output_written_under_no_grad_is_an_error(name):
     x = leaf(3, 3)
@@ -81,6 +83,7 @@ def test_E17_a_saved_output_written_under_no_grad_is_an_error(name):
         y.sum().backward()
 
 
+@pytest.mark.pitfall("E17")
 @pytest.mark.parametrize("name", WRITES)
 def test_E17_every_write_is_seen_and_named(name):
     x = leaf(3)
@@ -93,6 +96,7 @@ def test_E17_every_write_is_seen_and_named(name):
     assert name in str(caught.value)
 
 
+@pytest.mark.pitfall("E17")
 def test_E17_an_in_place_update_through_data_is_seen():
     x = leaf(3)
     y = (x * x).sum()
@@ -101,6 +105,7 @@ def test_E17_an_in_place_update_through_data_is_seen():
         y.backward()
 
 
+@pytest.mark.pitfall("E17")
 @pytest.mark.parametrize("create_graph", [False, True])
 def test_E17_a_write_between_two_sweeps_is_seen(create_graph):
     x = leaf(3)
@@ -112,6 +117,7 @@ def test_E17_a_write_between_two_sweeps_is_seen(create_graph):
         y.backward(create_graph=create_graph)
 
 
+@pytest.mark.pitfall("E17")
 def test_E17_a_write_before_the_recorded_gradient_is_differentiated_is_seen():
     x = leaf(3)
     (g,) = mg.grad((x * x * x).sum(), x, create_graph=True)
@@ -121,12 +127,14 @@ def test_E17_a_write_before_the_recorded_gradient_is_differentiated_is_seen():
         mg.grad(g.sum(), x)
 
 
+@pytest.mark.pitfall("E17")
 def test_E17_the_data_of_a_result_is_read_only():
     y = leaf(3).exp()
     with pytest.raises(ValueError, match="read-only"):
         y.data[0] = 1.0
 
 
+@pytest.mark.pitfall("E17")
 def test_E17_a_write_to_what_nobody_saved_is_allowed():
     x, w = leaf(3), leaf(3, seed=2)
     y = (x + w).sum()
@@ -136,6 +144,7 @@ def test_E17_a_write_to_what_nobody_saved_is_allowed():
     assert x.grad.tolist() == [1, 1, 1]
 
 
+@pytest.mark.pitfall("E17")
 def test_E17_a_write_before_the_forward_is_allowed():
     x = leaf(3)
     with mg.no_grad():
@@ -144,6 +153,7 @@ def test_E17_a_write_before_the_forward_is_allowed():
     assert_close(x.grad, 2 * x.numpy())
 
 
+@pytest.mark.pitfall("E17")
 def test_E17_after_the_error_the_next_step_works():
     x = leaf(3)
     y = (x * x).sum()
@@ -156,6 +166,7 @@ def test_E17_after_the_error_the_next_step_works():
     assert_close(x.grad, 2 * x.numpy())
 
 
+@pytest.mark.pitfall("E17")
 def test_E17_a_write_to_a_constant_operand_is_seen():
     x, constant = leaf(3), mg.tensor(np.ones(3))
     y = (x * constant).sum()
@@ -164,6 +175,7 @@ def test_E17_a_write_to_a_constant_operand_is_seen():
         y.backward()
 
 
+@pytest.mark.pitfall("E17")
 def test_E17_an_array_used_as_an_index_may_change_afterwards():
     x, index = leaf(3), np.array([0, 0, 1])
     y = x[index].sum()
@@ -175,6 +187,7 @@ def test_E17_an_array_used_as_an_index_may_change_afterwards():
 # ---- E18: an optimiser step between forward and backward -----------------------------------------
 
 
+@pytest.mark.pitfall("E18")
 @pytest.mark.parametrize("kind", [optim.SGD, optim.Adam])
 def test_E18_a_step_between_forward_and_backward_names_both(kind):
     w = leaf(3)
@@ -188,6 +201,7 @@ def test_E18_a_step_between_forward_and_backward_names_both(kind):
     assert f"{kind.__name__}.step" in str(caught.value)
 
 
+@pytest.mark.pitfall("E18")
 def test_E18_a_step_between_the_two_losses_of_a_network_is_seen():
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 2))
     step = optim.SGD(model.parameters(), lr=0.1)
@@ -198,6 +212,7 @@ def test_E18_a_step_between_the_two_losses_of_a_network_is_seen():
         loss.backward()
 
 
+@pytest.mark.pitfall("E18")
 def test_E18_a_step_that_had_no_gradients_is_harmless():
     w = leaf(3)
     y = (w * w).sum()
@@ -206,6 +221,7 @@ def test_E18_a_step_that_had_no_gradients_is_harmless():
     assert_close(w.grad, 2 * w.numpy())
 
 
+@pytest.mark.pitfall("E18")
 def test_E18_loading_a_state_dict_between_forward_and_backward_is_seen():
     model = nn.Linear(3, 2)
     x = mg.randn(5, 3, requires_grad=True)
@@ -226,6 +242,7 @@ AUGMENTED = {
 }
 
 
+@pytest.mark.pitfall("E19")
 @pytest.mark.parametrize("sign", AUGMENTED)
 def test_E19_on_a_leaf_that_requires_grad_it_raises_while_recording(sign):
     w = leaf(3)
@@ -235,6 +252,7 @@ def test_E19_on_a_leaf_that_requires_grad_it_raises_while_recording(sign):
     assert w.tolist() == before
 
 
+@pytest.mark.pitfall("E19")
 @pytest.mark.parametrize("sign", AUGMENTED)
 def test_E19_on_a_leaf_under_no_grad_it_writes_in_place(sign):
     assign, formula = AUGMENTED[sign]
@@ -249,6 +267,7 @@ def test_E19_on_a_leaf_under_no_grad_it_writes_in_place(sign):
     assert_close(w, expected)
 
 
+@pytest.mark.pitfall("E19")
 @pytest.mark.parametrize("sign", AUGMENTED)
 def test_E19_on_a_result_it_is_recorded(sign):
     assign, formula = AUGMENTED[sign]
@@ -263,6 +282,7 @@ def test_E19_on_a_result_it_is_recorded(sign):
     assert_close(f(x, mg.tensor(2.0)), formula(x.numpy() * 1.5, 2.0) ** 2)
 
 
+@pytest.mark.pitfall("E19")
 def test_E19_every_name_of_a_result_sees_the_change():
     x = leaf(3)
     y = x * 2
@@ -272,6 +292,7 @@ def test_E19_every_name_of_a_result_sees_the_change():
     assert_close(z, 2 * x.numpy() + 1)
 
 
+@pytest.mark.pitfall("E19")
 def test_E19_what_was_saved_before_keeps_the_old_value():
     x = leaf(3)
     y = x * 2
@@ -281,6 +302,7 @@ def test_E19_what_was_saved_before_keeps_the_old_value():
     assert_close(x.grad, 8 * x.numpy())
 
 
+@pytest.mark.pitfall("E19")
 def test_E19_an_earlier_view_keeps_the_old_value():
     y = leaf(3) * 2
     view, before = y[0], y[0].item()
@@ -288,6 +310,7 @@ def test_E19_an_earlier_view_keeps_the_old_value():
     assert view.item() == before
 
 
+@pytest.mark.pitfall("E19")
 def test_E19_a_detached_copy_keeps_the_old_value():
     y = mg.tensor([1.0, 2.0])
     d = y.detach()
@@ -295,6 +318,7 @@ def test_E19_a_detached_copy_keeps_the_old_value():
     assert d.tolist() == [1, 2]
 
 
+@pytest.mark.pitfall("E19")
 def test_E19_a_constant_becomes_a_result_when_a_leaf_is_added():
     x, total = leaf(3), mg.tensor(np.zeros(3))
     for _ in range(3):
@@ -303,18 +327,21 @@ def test_E19_a_constant_becomes_a_result_when_a_leaf_is_added():
     assert x.grad.tolist() == [3, 3, 3]
 
 
+@pytest.mark.pitfall("E19")
 def test_E19_a_change_of_shape_is_refused():
     y = leaf(3) * 2
     with pytest.raises(ShapeError, match=r"\(3,\).*\(2, 3\)"):
         y += np.ones((2, 3))
 
 
+@pytest.mark.pitfall("E19")
 def test_E19_the_dtype_stays():
     y = mg.tensor([1.0, 2.0], requires_grad=True) * 2
     y += np.ones(2)
     assert y.dtype == mg.float32
 
 
+@pytest.mark.pitfall("E19")
 def test_E19_a_hand_written_step_works():
     w = leaf(3)
     before = w.numpy().copy()
@@ -326,6 +353,7 @@ def test_E19_a_hand_written_step_works():
     assert w.is_leaf
 
 
+@pytest.mark.pitfall("E19")
 def test_E19_a_hand_written_training_loop_converges():
     w = mg.tensor([5.0, -3.0], requires_grad=True)
     for _ in range(50):
@@ -336,6 +364,7 @@ def test_E19_a_hand_written_training_loop_converges():
     np.testing.assert_allclose(w.numpy(), [1, 2], rtol=1e-6)
 
 
+@pytest.mark.pitfall("E19")
 def test_E19_a_hand_written_step_on_a_leaf_that_is_a_view_keeps_it_a_leaf():
     w = mg.tensor(np.ones((2, 2))).reshape(4).requires_grad_()
     (w * w).sum().backward()
@@ -345,6 +374,7 @@ def test_E19_a_hand_written_step_on_a_leaf_that_is_a_view_keeps_it_a_leaf():
     assert_close(w, np.full(4, 0.8))
 
 
+@pytest.mark.pitfall("E19")
 def test_E19_an_integer_tensor_does_not_become_floating_in_place():
     t = mg.tensor([1, 2])
     t += 1
@@ -531,17 +561,20 @@ VIEWS = {
 }
 
 
+@pytest.mark.pitfall("E20")
 @pytest.mark.parametrize("name", VIEWS)
 def test_E20_a_view_shares_memory(name):
     y = leaf(2, 3)
     assert np.shares_memory(VIEWS[name](y).array, y.array)
 
 
+@pytest.mark.pitfall("E20")
 @pytest.mark.parametrize("name", VIEWS)
 def test_E20_a_views_gradient_has_the_shape_of_its_base(name):
     check_grads(lambda y: VIEWS[name](y) * VIEWS[name](y), leaf(2, 3), order=2)
 
 
+@pytest.mark.pitfall("E20")
 @pytest.mark.parametrize("name", VIEWS)
 def test_E20_a_view_cannot_be_written_through(name):
     y = leaf(2, 3)
@@ -554,6 +587,7 @@ def test_E20_a_view_cannot_be_written_through(name):
     assert y.tolist() == before
 
 
+@pytest.mark.pitfall("E20")
 @pytest.mark.parametrize("name", VIEWS)
 def test_E20_augmented_assignment_to_a_view_leaves_its_base(name):
     y = leaf(2, 3)
@@ -564,6 +598,7 @@ def test_E20_augmented_assignment_to_a_view_leaves_its_base(name):
     assert y.tolist() == before
 
 
+@pytest.mark.pitfall("E20")
 def test_E20_a_write_to_the_base_of_a_saved_view_is_seen():
     base, w = mg.tensor(np.ones((2, 3))), leaf(3)
     y = (base[1] * w).sum()
@@ -573,6 +608,7 @@ def test_E20_a_write_to_the_base_of_a_saved_view_is_seen():
         y.backward()
 
 
+@pytest.mark.pitfall("E20")
 def test_E20_a_write_through_a_detached_handle_is_seen():
     x = leaf(3)
     y = (x * x).sum()
@@ -581,6 +617,7 @@ def test_E20_a_write_through_a_detached_handle_is_seen():
         y.backward()
 
 
+@pytest.mark.pitfall("E20")
 def test_E20_a_functional_write_to_a_detached_handle_leaves_the_leaf():
     x = leaf(3)
     before = x.tolist()
@@ -590,6 +627,7 @@ def test_E20_a_functional_write_to_a_detached_handle_leaves_the_leaf():
     assert x.tolist() == before
 
 
+@pytest.mark.pitfall("E20")
 def test_E20_a_copy_of_a_reversed_array_is_right():
     x = mg.tensor(np.arange(3.0)[::-1], requires_grad=True)
     (x * x).sum().backward()
@@ -599,6 +637,7 @@ def test_E20_a_copy_of_a_reversed_array_is_right():
 # ---- E21, E22: arrays of the user ----------------------------------------------------------------
 
 
+@pytest.mark.pitfall("E21")
 def test_E21_a_tensor_copies_the_array():
     array = np.ones(3)
     t = mg.tensor(array)
@@ -606,11 +645,13 @@ def test_E21_a_tensor_copies_the_array():
     assert t.tolist() == [1, 1, 1]
 
 
+@pytest.mark.pitfall("E21")
 def test_E21_a_tensor_of_a_tensor_copies():
     a = mg.tensor(np.ones(3))
     assert not np.shares_memory(mg.tensor(a).data, a.data)
 
 
+@pytest.mark.pitfall("E22")
 @pytest.mark.parametrize("requires_grad", [False, True])
 @pytest.mark.parametrize("export", [lambda t: t.numpy(), np.asarray])
 def test_E22_an_exported_array_is_read_only(requires_grad, export):
@@ -619,6 +660,7 @@ def test_E22_an_exported_array_is_read_only(requires_grad, export):
         export(t)[0] = 9.0
 
 
+@pytest.mark.pitfall("E22")
 def test_E22_a_copy_written_to_leaves_the_saved_value():
     y = leaf(3).exp()
     array = np.array(y)
@@ -626,6 +668,7 @@ def test_E22_a_copy_written_to_leaves_the_saved_value():
     assert y[0].item() != 9.0
 
 
+@pytest.mark.pitfall("E22")
 def test_E22_np_array_gives_a_copy_that_can_be_written():
     t = mg.tensor(np.ones(3))
     array = np.array(t)

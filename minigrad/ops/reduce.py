@@ -194,10 +194,11 @@ def any(xp, x, *, axis=None, keepdims=False):
 # ---- softmax and its relatives
 
 
-def shift(xp, x, axes):
-    """The largest value, for a shift that cancels; 0 where it is infinite (∞ - ∞)."""
-    peak = xp.max(x, axis=axes, keepdims=True)
-    return xp.where(xp.isfinite(peak), peak, xp.zeros_like(peak))
+def _peak(xp, x, axes):
+    """The largest value, for a shift that cancels; of nothing 0."""
+    if count(x.shape, axes) == 0:
+        return xp.zeros(kept_shape(x.shape, axes), x.dtype)
+    return xp.max(x, axis=axes, keepdims=True)
 
 
 @op(
@@ -206,7 +207,9 @@ def shift(xp, x, axes):
     samples=reduction(side=(1, 3)),
 )
 def logsumexp(xp, x, *, axis=None, keepdims=False):
-    """log Σ eˣ over axis, without overflow.        d logsumexp x = Σ softmax(x) dx
+    """log Σ eˣ over axis, without overflow; -∞ over nothing.
+
+    d logsumexp x = Σ softmax(x) dx
 
     Differs from PyTorch: the slopes keep their digits where x is large: at (10³⁰⁰, 10³⁰⁰) they are
     ½ and ½, not 1 and 1; beside ∞ all are NaN, not 0.
@@ -215,7 +218,8 @@ def logsumexp(xp, x, *, axis=None, keepdims=False):
     tensor(1000.69)
     """
     axes = axes_of(axis, x.ndim)
-    peak = shift(xp, x, axes)
+    peak = _peak(xp, x, axes)
+    peak = xp.where(xp.isfinite(peak), peak, xp.zeros_like(peak))  # ∞ - ∞ would be NaN
     sums = total(xp, xp.exp(x - peak), axes).astype(x.dtype)
     return (xp.log(sums) + peak).reshape(_reduced(x.shape, axes, keepdims))
 
@@ -223,7 +227,7 @@ def logsumexp(xp, x, *, axis=None, keepdims=False):
 @op(
     lambda g, y, axis: y * (g - sum(g * y, axis, keepdims=True)),
     floating=True,
-    samples=along(),
+    samples=along(side=(0, 3)),
 )
 def softmax(xp, x, *, axis=-1):
     """eˣ / Σ eˣ along axis.        d softmax = s (dx - Σ s dx)
@@ -232,7 +236,7 @@ def softmax(xp, x, *, axis=-1):
     tensor([0.25, 0.75])
     """
     axes = axes_of(axis, x.ndim)
-    e = xp.exp(x - xp.max(x, axis=axes, keepdims=True))
+    e = xp.exp(x - _peak(xp, x, axes))
     e /= total(xp, e, axes).astype(x.dtype)
     return e
 
@@ -240,7 +244,7 @@ def softmax(xp, x, *, axis=-1):
 @op(
     lambda g, y, axis: g - exp(y) * sum(g, axis, keepdims=True),
     floating=True,
-    samples=along(),
+    samples=along(side=(0, 3)),
 )
 def log_softmax(xp, x, *, axis=-1):
     """x - log Σ eˣ along axis.        d log_softmax = dx - Σ softmax(x) dx
@@ -249,6 +253,6 @@ def log_softmax(xp, x, *, axis=-1):
     tensor([-0.6931, -0.6931])
     """
     axes = axes_of(axis, x.ndim)
-    z = x - xp.max(x, axis=axes, keepdims=True)
+    z = x - _peak(xp, x, axes)
     z -= xp.log(total(xp, xp.exp(z), axes)).astype(x.dtype)
     return z
