@@ -421,10 +421,12 @@ def logical_or(a: Any, b: Any) -> Tensor:
     tensor([False,  True])"""
 
 def logsumexp(x: Any, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
-    """log Σ eˣ over axis, without overflow.        d logsumexp x = Σ softmax(x) dx
+    """log Σ eˣ over axis, without overflow; -∞ over nothing.
+
+    d logsumexp x = Σ softmax(x) dx
 
     Differs from PyTorch: the slopes keep their digits where x is large: at (10³⁰⁰, 10³⁰⁰) they are
-    ½ and ½, not 1 and 1.
+    ½ and ½, not 1 and 1; beside ∞ all are NaN, not 0.
 
     >>> mg.tensor([1000.0, 1000.0]).logsumexp(0).round(decimals=2)
     tensor(1000.69)"""
@@ -577,8 +579,9 @@ def pow(a: Any, b: Any) -> Tensor:
 
     At base 0 no slope is NaN where a limit exists: 0⁰ has the slopes 0 and 0.
 
-    Differs from PyTorch: exponents that are numbers follow IEEE at -0 and -∞ too, as those that are
-    tensors do (-∞ to the power -½ is 0, not NaN), and at exponent 0 the derivative in both is 1/a, not 0.
+    Differs from PyTorch: at -0 and -∞ the power -½ is ∞ and 0, and so is the slope of the power ½,
+    whether the exponent is a number or a tensor (PyTorch has -∞ and NaN for numbers); at exponent 0
+    the derivative in both is 1/a, not 0.  Integers to negative integer powers are refused.
 
     >>> mg.pow(mg.tensor([1.0, 2.0, 3.0]), 2)
     tensor([1., 4., 9.])
@@ -719,7 +722,7 @@ def sqrt(x: Any) -> Tensor:
 
     d√x = dx / (2√x)
 
-    Differs from PyTorch: a cotangent 0 gives the gradient 0 at x ≤ 0, not NaN.
+    Differs from PyTorch: a cotangent 0 gives the gradient 0 at x ≤ 0 and at NaN, not NaN.
 
     >>> mg.sqrt(mg.tensor([4.0, 9.0]))
     tensor([2., 3.])

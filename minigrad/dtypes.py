@@ -20,6 +20,13 @@ int64 = np.dtype(np.int64)
 bool_ = np.dtype(np.bool_)
 
 FLOATING = (float16, float32, float64)
+NUMBER = (
+    int,
+    float,
+    np.integer,
+    np.floating,
+)  # what a static argument may be: isinstance(v, NUMBER)
+WHOLE = (int, np.integer)
 _default = float32
 
 

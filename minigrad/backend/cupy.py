@@ -78,12 +78,16 @@ class CuPyBackend:
 
     def add_at(self, array: Any, key: Any, values: Any) -> None:
         """`cupy.add.at`, whose order of additions, and so their rounding, varies between runs."""
-        if array.dtype != np.float16:
-            self.xp.add.at(array, key, values.astype(array.dtype))
-            return
-        wide = array.astype(np.float32)  # there is no atomic addition of float16 on every GPU
-        self.xp.add.at(wide, key, values.astype(np.float32))
-        array[...] = wide
+        values = values.astype(array.dtype)
+        if array.dtype == np.int64:  # the same bits as unsigned, which CUDA adds atomically
+            self.xp.add.at(array.view(np.uint64), key, values.view(np.uint64))
+        elif array.dtype in (np.float32, np.float64, np.int32, np.uint32, np.uint64):
+            self.xp.add.at(array, key, values)
+        else:  # the smaller ones it does not, or not on every GPU
+            wide = np.float32 if array.dtype.kind == "f" else np.int32
+            sums = array.astype(wide)
+            self.xp.add.at(sums, key, values.astype(wide))
+            array[...] = sums.astype(array.dtype)
 
     def put(self, array: Any, key: Any, values: Any) -> None:
         """array[key] = values in place; of values for one place the last stays.

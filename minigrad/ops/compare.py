@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..dtypes import NUMBER
 from ..errors import DTypeError
 from ..op import op
 from ..samples import anything, bits, elementwise
@@ -130,7 +131,7 @@ def isfinite(xp, x):
 
 
 def _check_margin(name, value):
-    if not isinstance(value, int | float) or not 0 <= value < float("inf"):
+    if not isinstance(value, NUMBER) or not 0 <= value < float("inf"):
         raise DTypeError(f"{name} was given as {value!r}: give a finite number of 0 or more")
 
 

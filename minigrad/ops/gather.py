@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from .. import backend
+from ..dtypes import NUMBER
 from ..errors import DTypeError, OutOfRangeError, ShapeError
 from ..op import op
 from ..samples import anything, below
@@ -221,8 +222,9 @@ def index_add(xp, x, index, source, *, axis, alpha=1):
             [2., 2.]])
     """
     index, place = _checked(index, x), axis_of(axis, x.ndim)
-    if isinstance(alpha, bool) or not isinstance(alpha, int | float):
-        raise DTypeError(f"alpha was given as {alpha!r}: give a number")
+    if isinstance(alpha, bool) or not isinstance(alpha, NUMBER) or not math.isfinite(alpha):
+        raise DTypeError(f"alpha was given as {alpha!r}: give a finite number")
+    alpha = alpha.item() if isinstance(alpha, np.generic) else alpha  # NumPy's would widen x
     wanted = (*x.shape[:place], *getattr(index, "shape", ()), *x.shape[place + 1 :])
     if getattr(index, "ndim", 0) != 1 or getattr(source, "shape", ()) != wanted:
         raise ShapeError(

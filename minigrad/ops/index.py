@@ -218,14 +218,14 @@ def write(array, key, v):
 
     v may have more leading axes of length 1 than its place, even where that is a single number.
     """
-    place, target = backend.of(array), array
+    place, target, rank = backend.of(array), array, _rank(array.shape, key)
     if is_basic(key):  # into a view, an array even where it is one number
         full = any(k is Ellipsis for k in _parts(key))
         target, key = array[key if full else (*_parts(key), ...)], ...
     key = _there(place.xp, array.shape, key)
     try:
-        if key is Ellipsis and getattr(v, "ndim", 0) > target.ndim:
-            v = v.reshape(v.shape[v.ndim - target.ndim :])
+        if getattr(v, "ndim", 0) > rank:
+            v = v.reshape(v.shape[v.ndim - rank :])
         place.put(target, key, v)
     except ValueError as error:
         raise ShapeError(

@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from ..backend import Array
+from ..dtypes import NUMBER, WHOLE
 from ..errors import DTypeError, ShapeError
 from ..op import op
 from ..samples import anything
@@ -112,9 +113,9 @@ def split(xp, x, *, split_size, axis=0) -> tuple[Array, ...]:
     """
     axis = axis_of(axis, x.ndim)
     n = x.shape[axis]
-    if isinstance(split_size, int | np.integer) and split_size > 0:
+    if isinstance(split_size, WHOLE) and split_size > 0:
         sizes = [min(split_size, n - i) for i in range(0, n, split_size)] or [0]
-    elif isinstance(split_size, list | tuple) and all(isinstance(k, int) for k in split_size):
+    elif isinstance(split_size, list | tuple) and all(isinstance(k, WHOLE) for k in split_size):
         sizes = list(split_size)
     else:
         raise DTypeError(
@@ -139,7 +140,7 @@ def chunk(xp, x, *, chunks, axis=0) -> tuple[Array, ...]:
     >>> [piece.tolist() for piece in mg.arange(5).chunk(2)]
     [[0, 1, 2], [3, 4]]
     """
-    if not isinstance(chunks, int | np.integer) or chunks < 1:
+    if not isinstance(chunks, WHOLE) or chunks < 1:
         raise DTypeError(f"chunks was given as {chunks!r}: give the number of pieces, 1 or more")
     n = x.shape[axis_of(axis, x.ndim)]
     sizes = -(-n // chunks) if n else [0] * chunks
@@ -164,7 +165,7 @@ def widths_of(pad, ndim):
             ::-1
         ]
         fits = len(flat) % 2 == 0 and len(pairs) == ndim
-    if not all(isinstance(n, int | np.integer) for pair in pairs for n in pair):
+    if not all(isinstance(n, WHOLE) for pair in pairs for n in pair):
         raise DTypeError(f"pad was given as {pad!r}: give whole numbers")
     if not fits:
         raise ShapeError(
@@ -247,7 +248,7 @@ def pad(xp, x, *, pad, mode="constant", value=0.0):
         for key, _ in _border_steps(x.shape, widths, mode):
             x = x[(*key[:-1], xp.asarray(key[-1]))]
         return x.copy() if all(pair == (0, 0) for pair in widths) else x
-    if not isinstance(value, int | float):
+    if not isinstance(value, NUMBER):
         raise DTypeError(f"value was given as {value!r}: give a number")
     for n, (before, after) in zip(x.shape, widths, strict=True):
         if n + before + after < 0:
@@ -302,7 +303,7 @@ def roll(xp, x, *, shifts, axis=None):
     tensor([3., 1., 2.])
     """
     several = list(shifts) if isinstance(shifts, tuple | list) else [shifts]
-    if not all(isinstance(n, int | np.integer) for n in several):
+    if not all(isinstance(n, WHOLE) for n in several):
         raise DTypeError(f"shifts was given as {shifts!r}: give whole numbers")
     if axis is not None:
         axes_of(axis, x.ndim)

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from ..dtypes import NUMBER
 from ..errors import DTypeError, ShapeError
 from ..op import op
 from ..samples import apart, nonzero, reduction
@@ -21,7 +22,7 @@ def _power(p):
     """p as a number."""
     if p == "fro":
         return 2
-    if isinstance(p, bool | str) or not isinstance(p, int | float | np.integer | np.floating):
+    if isinstance(p, bool | str) or not isinstance(p, NUMBER):
         raise DTypeError(f'p was given as {p!r}: give a number, inf, -inf or "fro"')
     if math.isnan(p):
         raise DTypeError("p was given as nan: give a number, inf, -inf or 'fro'")

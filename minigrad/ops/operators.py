@@ -15,6 +15,7 @@ from . import compare as c
 from . import elementwise as e
 from . import piecewise
 from .index import bare_key, getitem
+from .join import flip
 from .linear import matmul
 from .shape import permute, transpose
 
@@ -139,6 +140,13 @@ def _is_at(t: Tensor, device: str) -> bool:
     return t.device == device or (":" not in device and t.device.partition(":")[0] == device)
 
 
+def _flip(self: Tensor, *axis: Any, **named: Any) -> Tensor:
+    """x in reverse order along axis (none given: all): `x.flip(0, 1)` as in PyTorch."""
+    several = axis[0] if len(axis) == 1 else axis or None
+    result: Tensor = flip(self, several, **named)
+    return result
+
+
 _METHODS: dict[str, Any] = {
     "T": property(
         lambda self: permute(self, tuple(range(self.ndim))[::-1]),
@@ -148,6 +156,7 @@ _METHODS: dict[str, Any] = {
         lambda self: transpose(self, -1, -2), doc="The tensor with its last two axes swapped."
     ),
     "to": _to,
+    "flip": _flip,
     "where": lambda self, condition, other: piecewise.where(condition, self, other),
     "float": lambda self: _to(self, dtypes.float32),
     "double": lambda self: _to(self, dtypes.float64),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from ..calling import unify
+from ..dtypes import WHOLE
 from ..errors import DTypeError
 from ..op import op
 from ..samples import anything, apart, bits, elementwise
@@ -181,6 +182,6 @@ def round(xp, x, *, decimals=0):
     >>> mg.round(mg.tensor([0.5, 1.5, 2.4]))
     tensor([0., 2., 2.])
     """
-    if not isinstance(decimals, int):
+    if not isinstance(decimals, WHOLE):
         raise DTypeError(f"decimals was given as {decimals!r}: give a whole number")
     return xp.round(x, decimals) if x.dtype.kind == "f" or decimals < 0 else x.copy()

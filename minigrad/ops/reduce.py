@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from ..dtypes import NUMBER
 from ..errors import DTypeError, ShapeError
 from ..op import fused, op
 from ..samples import along, anything, apart, bits, reduction
@@ -98,7 +99,7 @@ def sum_to(xp, x, *, shape):
 
 
 def _check_correction(correction):
-    if not isinstance(correction, int | float) or not math.isfinite(correction):
+    if not isinstance(correction, NUMBER) or not math.isfinite(correction):
         raise DTypeError(f"correction was given as {correction!r}: give a finite number (0 or 1)")
 
 
@@ -194,13 +195,6 @@ def any(xp, x, *, axis=None, keepdims=False):
 # ---- softmax and its relatives
 
 
-def _peak(xp, x, axes):
-    """The largest value, for a shift that cancels; of nothing 0."""
-    if count(x.shape, axes) == 0:
-        return xp.zeros(kept_shape(x.shape, axes), x.dtype)
-    return xp.max(x, axis=axes, keepdims=True)
-
-
 @op(
     lambda g, x, in_shapes, axis: spread(g, in_shapes, axis) * softmax(x, axis),
     floating=True,
@@ -218,7 +212,9 @@ def logsumexp(xp, x, *, axis=None, keepdims=False):
     tensor(1000.69)
     """
     axes = axes_of(axis, x.ndim)
-    peak = _peak(xp, x, axes)
+    if count(x.shape, axes) == 0:
+        return xp.full(_reduced(x.shape, axes, keepdims), -math.inf, x.dtype)
+    peak = xp.max(x, axis=axes, keepdims=True)
     peak = xp.where(xp.isfinite(peak), peak, xp.zeros_like(peak))  # ∞ - ∞ would be NaN
     sums = total(xp, xp.exp(x - peak), axes).astype(x.dtype)
     return (xp.log(sums) + peak).reshape(_reduced(x.shape, axes, keepdims))
@@ -236,7 +232,9 @@ def softmax(xp, x, *, axis=-1):
     tensor([0.25, 0.75])
     """
     axes = axes_of(axis, x.ndim)
-    e = xp.exp(x - _peak(xp, x, axes))
+    if x.size == 0:
+        return x.copy()
+    e = xp.exp(x - xp.max(x, axis=axes, keepdims=True))
     e /= total(xp, e, axes).astype(x.dtype)
     return e
 
@@ -253,6 +251,8 @@ def log_softmax(xp, x, *, axis=-1):
     tensor([-0.6931, -0.6931])
     """
     axes = axes_of(axis, x.ndim)
-    z = x - _peak(xp, x, axes)
+    if x.size == 0:
+        return x.copy()
+    z = x - xp.max(x, axis=axes, keepdims=True)
     z -= xp.log(total(xp, xp.exp(z), axes)).astype(x.dtype)
     return z
