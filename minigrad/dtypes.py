@@ -20,12 +20,8 @@ int64 = np.dtype(np.int64)
 bool_ = np.dtype(np.bool_)
 
 FLOATING = (float16, float32, float64)
-NUMBER = (
-    int,
-    float,
-    np.integer,
-    np.floating,
-)  # what a static argument may be: isinstance(v, NUMBER)
+# what a static argument may be: isinstance(value, NUMBER)
+NUMBER = (int, float, np.integer, np.floating)
 WHOLE = (int, np.integer)
 _default = float32
 

@@ -1,173 +1,170 @@
-"""Values, first and second derivatives against PyTorch, in float64."""
+"""Every op against PyTorch's: values, first and second derivatives, shapes, dtypes.
 
-import hypothesis.extra.numpy as hnp
+Edge values are in test_peer_edges.py; what is decided otherwise, in test_peer_decisions.py too.
+"""
+
+import itertools
+import os
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import SAMPLES, apart, normal, positive
+from peer_runs import attempt, host, kinds, our_gradients, their_gradients, theirs, words
+from peers import PEERS, WITHOUT_PEER, torch
 
 import minigrad as mg
-from minigrad.testing import assert_close
+from minigrad.laws import Sample
+from minigrad.laws.sample import close, listed, weights
+from minigrad.op import registry
+from minigrad.samples import Draw
 
-torch = pytest.importorskip("torch")
-TF = torch.nn.functional
-
-
-def reduction(f):
-    """PyTorch's reductions, which want no dim for all axes."""
-
-    def run(x, axis=None, keepdims=False, **options):
-        axis = tuple(range(x.ndim)) if axis is None else axis
-        return f(x, dim=axis, keepdim=keepdims, **options)
-
-    return run
+CALLS = {"quick": 8, "thorough": 40}[os.environ.get("HYPOTHESIS_PROFILE", "quick")]
+OURS = sorted(name for name, op in registry.items() if op.forward.__module__[:8] == "minigrad")
+COMPARED = [name for name in OURS if name in PEERS]
 
 
-def convolve(x, w, geometry):
-    (top, bottom), (left, right) = geometry.padding
-    x = TF.pad(x, (left, right, top, bottom))
-    return TF.conv2d(x, w, None, geometry.stride, 0, geometry.dilation, geometry.groups)
+def calls(test):
+    """A test over calls that Hypothesis draws by the op's own sampler."""
+
+    @settings(max_examples=CALLS)
+    @given(data=st.data())
+    def trial(name, data):
+        draw = Draw(lambda low, high: data.draw(st.integers(low, high)))
+        test(Sample.of(registry[name], draw))
+
+    return trial
 
 
-def of_batch(x, gamma, beta, axes, eps):
-    return TF.batch_norm(x, None, None, gamma, beta, training=True, eps=eps)
+# ---- no op is forgotten --------------------------------------------------------------------------
 
 
-def with_statistics(x, mean, var, gamma, beta, axes, eps):
-    return gamma * (x - mean) / torch.sqrt(var + eps) + beta
+def test_every_op_has_a_peer_or_a_reason():
+    both = PEERS.keys() & WITHOUT_PEER.keys()
+    assert not both, f"{sorted(both)} have a peer and a reason for having none"
+    unknown = (PEERS.keys() | WITHOUT_PEER.keys()) ^ set(OURS)
+    assert not unknown, f"{sorted(unknown)}: in the registry or in peers.py, but not in both"
 
 
-def plainly(name):
-    return lambda *tensors: getattr(torch, name)(*tensors)
+# ---- values and two derivatives ------------------------------------------------------------------
 
 
-ELEMENTWISE = [
-    "add", "sub", "mul", "div", "pow", "neg", "abs", "sign", "sqrt", "rsqrt", "exp", "log", "sin",
-    "cos", "tanh", "sigmoid", "relu", "maximum", "minimum",
-]  # fmt: skip
-PEERS = {
-    **{name: plainly(name) for name in [*ELEMENTWISE, "clone", "matmul"]},
-    **{name: reduction(getattr(torch, name))
-       for name in ["sum", "mean", "var", "std", "amax", "amin", "logsumexp"]},
-    "clip": torch.clamp,
-    "where": lambda c, a, b: torch.where(c, a, b),
-    "reshape": lambda x, shape: x.reshape(shape),
-    "transpose": lambda x, axis0, axis1: x.transpose(axis0, axis1),
-    "permute": lambda x, axes: x.permute(axes),
-    "broadcast_to": lambda x, shape: x.broadcast_to(shape),
-    "expand": lambda x, shape: x.expand(shape),
-    "flatten": lambda x, **k: x.flatten(**k),
-    "squeeze": lambda x, axis=None: x.squeeze() if axis is None else x.squeeze(axis),
-    "unsqueeze": lambda x, axis: x.unsqueeze(axis),
-    "gather": lambda x, index, axis: x.gather(axis, index),
-    "softmax": lambda x, axis: x.softmax(axis),
-    "log_softmax": lambda x, axis: x.log_softmax(axis),
-    "sum_to": lambda x, shape: x.sum_to_size(shape),
-    "linear": TF.linear,
-    "conv2d": convolve,
-    "batch_norm": of_batch,
-    "batch_norm_eval": with_statistics,
-    "avg_pool2d": lambda x, window: TF.avg_pool2d(x, *window),
-    "cross_entropy": TF.cross_entropy,
-}  # fmt: skip
-WITH_PEER = [s for s in SAMPLES if s.name in PEERS]
+@pytest.mark.parametrize("name", COMPARED)
+def test_values_and_two_derivatives_are_torchs(name):
+    calls(compare)(name)
 
 
-def compare(ours, theirs, arrays, floating, size):
-    """Value, gradient of a weighted sum, and the gradient of that, through all inputs."""
-    xs = [mg.tensor(a, requires_grad=i in floating) for i, a in enumerate(arrays)]
-    zs = [torch.tensor(a, requires_grad=i in floating) for i, a in enumerate(arrays)]
-    wanted, others = [xs[i] for i in floating], [zs[i] for i in floating]
-    level, peers = [ours(*xs)], [theirs(*zs)]
+def compare(s):
+    xs = s.tensors()
+    zs, others = theirs(s, s.arrays, s.floating)
+    level = listed(s.call(*xs))
+    wanted, sought = [[t for t in each if t.requires_grad] for each in (xs, zs)]
     for order in (0, 1, 2):
-        for y, z in zip(level, peers, strict=True):
-            z = z.detach().numpy()
-            scale = max(float(np.abs(z).max(initial=0)), 1.0)  # a derivative may vanish
-            assert_close(np.append(y.numpy().ravel(), scale), np.append(z.ravel(), scale),
-                         size=size, what=f"order {order}")  # fmt: skip
-            assert y.shape == z.shape
-        if order == 2 or not any(y.requires_grad for y in level):
-            break
-        ws = [normal(*y.shape, seed=order + 1) for y in level]
-        y = sum((y * w).sum() for y, w in zip(level, ws, strict=True))
-        z = sum((z * torch.tensor(w)).sum() for z, w in zip(peers, ws, strict=True))
-        assert z.requires_grad
-        found = mg.grad(y, wanted, create_graph=True, allow_unused=True)
-        truth = torch.autograd.grad(z, others, create_graph=True, materialize_grads=True)
-        level = [x * 0.0 if g is None else g for x, g in zip(wanted, found, strict=True)]
-        peers = [g + 0.0 * o.sum() for o, g in zip(others, truth, strict=True)]
-        level = [g + 0.0 * x.sum() for x, g in zip(wanted, level, strict=True)]
+        what = f"{s.op.name}{s.statics}, order {order}"
+        close([y.numpy() for y in level], [host(z) for z in others], s.size, what)
+        assert kinds(level) == kinds(others), what
+        if order < 2:
+            seeds = [weights(y, order) for y in level]
+            if order == 0:
+                tracked = [y.requires_grad for y in others]
+                assert [y.requires_grad for y in level] == tracked, f"{what}: what is tracked"
+            level = our_gradients(level, wanted, seeds, True)
+            others = their_gradients(others, sought, seeds, True)
 
 
-@pytest.mark.parametrize("sample", WITH_PEER, ids=str)
-def test_the_samples_are_torchs(sample):
-    def theirs(*tensors):
-        return PEERS[sample.name](*tensors, **sample.statics)
+# ---- dtypes --------------------------------------------------------------------------------------
 
-    compare(lambda *t: sample.outputs(*t)[0], theirs, sample.arrays, sample.floating, sample.size)
-
-
-def test_every_named_peer_is_compared():
-    assert sorted(set(PEERS) - {s.name for s in WITH_PEER}) == []
-
-
-SHAPES = hnp.mutually_broadcastable_shapes(num_shapes=2, min_side=0, max_side=3, max_dims=4)
-BINARY = {"add", "sub", "mul", "div", "pow", "maximum", "minimum"}
+WITHOUT_HALF = {"inv", "solve", "cholesky", "det", "regular_det"}  # in PyTorch, on the CPU
+SUMS_STAY_WIDE = {"batch_norm_grad"}  # dgamma and dbeta of float16: the sweep rounds them
+OWN_KINDS = {  # see test_peer_decisions.py; PyTorch's einsum sums no axis of length 1
+    ("sum_to", "int32"), ("sum_to", "bool"), ("einsum", "int32"), ("einsum", "bool"),
+}  # fmt: skip
+OWN_REFUSALS = {("pow", "int64"), ("pow", "int32"), ("index_add", "int64"), ("index_add", "int32"),
+                ("index_add", "bool")}  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ELEMENTWISE)
-@given(shapes=SHAPES)
-def test_elementwise_ops_are_torchs_at_random_shapes(name, shapes):
-    first, second = shapes.input_shapes
-    if name in ("maximum", "minimum", "abs", "sign", "relu"):
-        arrays = [apart(*first), apart(*second, offset=0.125, seed=1)]
-    else:
-        arrays = [positive(*first), positive(*second, seed=1)]
-    arrays = arrays if name in BINARY else arrays[:1]
-    size = max(int(np.prod(shapes.result_shape)), 1)
-    compare(getattr(mg, name), getattr(torch, name), arrays, range(len(arrays)), size)
+def narrowed(s, dtypes):
+    """The sample's arrays with the floating ones in other dtypes."""
+    dtypes = iter(dtypes)
+    return [
+        a.astype(next(dtypes)) if a.dtype.kind == "f" else a
+        for a in (np.asarray(a) for a in s.arrays)
+    ]
 
 
-REDUCING = ["sum", "mean", "var", "std", "amax", "amin", "logsumexp"]
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("name", sorted(set(COMPARED) - SUMS_STAY_WIDE))
+def test_narrow_floats_give_torchs_dtypes(name, dtype):
+    if dtype == "float16" and name in WITHOUT_HALF:
+        pytest.skip("PyTorch has none on the CPU")
+
+    def check(s):
+        arrays = narrowed(s, itertools.repeat(dtype))
+        ys = listed(s.call(*[mg.tensor(a) for a in arrays]))
+        assert kinds(ys) == kinds(theirs(s, arrays)[1])
+
+    calls(check)(name)
 
 
-@pytest.mark.parametrize("name", REDUCING)
-@given(data=st.data())
-def test_reductions_are_torchs_at_random_shapes(name, data):
-    shape = data.draw(hnp.array_shapes(min_dims=1, max_dims=4, min_side=2, max_side=3))
-    axis = data.draw(st.none() | hnp.valid_tuple_axes(len(shape), min_size=1))
-    keepdims = data.draw(st.booleans())
-    x = apart(*shape) * (8 if name == "std" else 0.125)  # for std, far from its kink
-    compare(
-        lambda x: getattr(mg, name)(x, axis=axis, keepdims=keepdims),
-        lambda x: PEERS[name](x, axis=axis, keepdims=keepdims),
-        [x], [0], x.size,
-    )  # fmt: skip
+@pytest.mark.parametrize("dtype", ["int64", "int32", "bool"])
+@pytest.mark.parametrize("name", [n for n in COMPARED if registry[n].method or n == "sum_to"])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of division by 0, and the like
+def test_integers_and_booleans_give_torchs_dtypes(name, dtype):
+    """Where PyTorch refuses them, ours may take them or not; of nothing it takes any."""
+
+    def check(s):
+        arrays = narrowed(s, itertools.repeat(dtype))
+        if any(a.size == 0 for a in arrays):
+            return
+        truth = attempt(lambda: theirs(s, arrays)[1])
+        found = attempt(lambda: listed(s.call(*[mg.tensor(a) for a in arrays])))
+        if isinstance(truth, Exception) or (name, dtype) in OWN_KINDS:
+            return
+        if isinstance(found, Exception) and (name, dtype) in OWN_REFUSALS:
+            return
+        assert not isinstance(found, Exception), f"refused, but not by PyTorch: {found}"
+        assert kinds(found) == kinds(truth)
+
+    calls(check)(name)
 
 
-@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
-@given(shape=hnp.array_shapes(min_dims=1, max_dims=3, max_side=4), data=st.data())
-def test_softmaxes_are_torchs_at_random_shapes(name, shape, data):
-    axis = data.draw(st.integers(-len(shape), len(shape) - 1))
-    compare(
-        lambda x: getattr(mg, name)(x, axis), lambda x: getattr(torch, name)(x, axis),
-        [normal(*shape)], [0], int(np.prod(shape)),
-    )  # fmt: skip
+MIXING = words("""
+    add sub mul div pow maximum minimum where eq ne lt le gt ge logical_and logical_or cat stack
+    outer
+""")
+DTYPES = ["float16", "float32", "float64", "int64", "int32", "bool"]
 
 
-@given(n=st.integers(1, 3), k=st.integers(1, 3), m=st.integers(1, 3), shapes=SHAPES)
-def test_matmul_is_torchs_at_random_batches(n, k, m, shapes):
-    a = normal(*shapes.input_shapes[0], n, k)
-    b = normal(*shapes.input_shapes[1], k, m, seed=1)
-    size = max(int(np.prod(shapes.result_shape)) * n * k * m, 1)
-    compare(mg.matmul, torch.matmul, [a, b], [0, 1], size)
+@pytest.mark.parametrize("name", MIXING)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_unlike_dtypes_meet_as_in_torch(name):
+    """Among tensors that have an axis: in PyTorch those without one are weak."""
+    condition = [np.array([True, False])] * (name == "where")
+    for pair in itertools.product(DTYPES, repeat=2):
+        arrays = [*condition, *[np.ones(2, dtype) for dtype in pair]]
+        s = Sample(registry[name], tuple(arrays), {}, Draw.seeded(0))
+        truth = attempt(lambda s=s: theirs(s, s.arrays)[1])
+        if not isinstance(truth, Exception):
+            ys = listed(s.call(*[mg.tensor(a) for a in arrays]))
+            assert kinds(ys) == kinds(truth), pair
 
 
-@given(data=st.data())
-def test_indexing_is_torchs_at_random_integers(data):
-    shape = data.draw(hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=4))
-    key = data.draw(hnp.integer_array_indices(shape))
-    x = normal(*shape)
-    there = tuple(torch.tensor(k) for k in key)
-    compare(lambda x: (x * x)[key], lambda x: (x * x)[there], [x], [0], x[key].size + 1)
+NUMBERS = [2, 2.5, True]
+OPERATORS = {
+    "+": lambda a, b: a + b, "-": lambda a, b: a - b, "*": lambda a, b: a * b,
+    "/": lambda a, b: a / b, "**": lambda a, b: a**b, "==": lambda a, b: a == b,
+    "<": lambda a, b: a < b,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sign", OPERATORS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_numbers_meet_tensors_as_in_torch(sign, dtype):
+    f, a = OPERATORS[sign], np.ones(2, dtype)
+    for number, turned in itertools.product(NUMBERS, (False, True)):
+        if sign == "**" and number is True:
+            continue  # PyTorch's power of booleans is boolean
+        run = (lambda t, n=number: f(n, t)) if turned else (lambda t, n=number: f(t, n))
+        truth = attempt(lambda run=run: run(torch.tensor(a)))
+        if not isinstance(truth, Exception):
+            assert kinds([run(mg.tensor(a))]) == kinds([truth]), (number, turned)
