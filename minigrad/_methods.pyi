@@ -191,6 +191,9 @@ class Methods:
 
         d cumprod x = Σᵢ (Π of the others up to there) dxᵢ
 
+        Differs from PyTorch: a slope is the product of the other factors, never divided, so it is right
+        beside ∞ and NaN, and where the product overflows.
+
         >>> mg.tensor([1.0, 2.0, 3.0]).cumprod(0)
         tensor([1., 2., 6.])"""
     def cumsum(self, axis: builtins.int | Sequence[int] | None = ..., *, dim: builtins.int | Sequence[int] | None = ...) -> Tensor:
@@ -480,7 +483,9 @@ class Methods:
             p: a number, or "fro" for 2; inf: the largest |x|, -inf: the smallest, 0: how many are not
                 zero.  Ties of the largest share its gradient evenly.
 
-        Differs from PyTorch: there is no nuclear norm; several axes are taken as one vector.
+        Differs from PyTorch: there is no nuclear norm; several axes are taken as one vector; nothing
+        overflows or underflows on the way; at NaN the slopes for p = 1 and ±∞ are NaN, not 0; for p = ½
+        beside ∞ the slope at 0 is 0.
 
         >>> mg.tensor([3.0, 4.0]).norm(), mg.tensor([3.0, -4.0]).norm(1)
         (tensor(5.), tensor(7.))"""
@@ -531,6 +536,9 @@ class Methods:
         (tensor([0., 0., 0.]), tensor([0.    , 0.    , 0.6931]))"""
     def prod(self, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
         """Π x over axis (None: all); 1 over nothing.        d Π x = Σᵢ (Π of the others) dxᵢ
+
+        Differs from PyTorch: a slope is the product of the other factors, never divided, so it is right
+        beside ∞ and NaN, and where the product overflows.
 
         >>> mg.tensor([[1.0, 2.0], [3.0, 4.0]]).prod(axis=1)
         tensor([ 2., 12.])"""
@@ -689,8 +697,9 @@ class Methods:
 
         d take x = take dx
 
-        Differs from PyTorch: it has NumPy's axis as well, and an index may be negative.  On a GPU, one
-        out of range wraps silently.
+        On a GPU, an index out of range wraps silently.
+
+        Differs from PyTorch: it has NumPy's axis as well.
 
         >>> mg.tensor([[1.0, 2.0], [3.0, 4.0]]).take([[0, 3]])
         tensor([[1., 4.]])

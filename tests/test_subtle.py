@@ -270,7 +270,7 @@ def test_an_unknown_option_of_an_op_is_refused():
         (lambda: mg.ones(3) + mg.ones(4), ValueError, "shapes meet from the right"),
         (lambda: mg.ones(3).__setitem__(0, mg.ones(2)), ValueError, r"of shape \(2,\) do not fit"),
         (lambda: mg.ones(2).to("flot32"), RuntimeError, "nor is 'flot32' a dtype"),
-        (lambda: mg.ones(2).to("cuda"), RuntimeError, "device='cpu'"),
+        (lambda: mg.ones(2).to("cuda"), RuntimeError, "cuda.*: pip install"),
         (lambda: (mg.ones(2) * 2).sum().backward(), RuntimeError, "requires_grad=True"),
     ],
 )

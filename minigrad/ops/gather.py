@@ -176,8 +176,9 @@ def take(xp, x, index, *, axis=None):
 
     d take x = take dx
 
-    Differs from PyTorch: it has NumPy's axis as well, and an index may be negative.  On a GPU, one
-    out of range wraps silently.
+    On a GPU, an index out of range wraps silently.
+
+    Differs from PyTorch: it has NumPy's axis as well.
 
     >>> mg.tensor([[1.0, 2.0], [3.0, 4.0]]).take([[0, 3]])
     tensor([[1., 4.]])

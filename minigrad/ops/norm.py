@@ -64,7 +64,9 @@ def norm(xp, x, *, p=2, axis=None, keepdims=False):
         p: a number, or "fro" for 2; inf: the largest |x|, -inf: the smallest, 0: how many are not
             zero.  Ties of the largest share its gradient evenly.
 
-    Differs from PyTorch: there is no nuclear norm; several axes are taken as one vector.
+    Differs from PyTorch: there is no nuclear norm; several axes are taken as one vector; nothing
+    overflows or underflows on the way; at NaN the slopes for p = 1 and ±∞ are NaN, not 0; for p = ½
+    beside ∞ the slope at 0 is 0.
 
     >>> mg.tensor([3.0, 4.0]).norm(), mg.tensor([3.0, -4.0]).norm(1)
     (tensor(5.), tensor(7.))

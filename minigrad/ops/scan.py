@@ -84,6 +84,9 @@ def prod_reference(x, *, axis=None, keepdims=False):
 def prod(xp, x, *, axis=None, keepdims=False):
     """Π x over axis (None: all); 1 over nothing.        d Π x = Σᵢ (Π of the others) dxᵢ
 
+    Differs from PyTorch: a slope is the product of the other factors, never divided, so it is right
+    beside ∞ and NaN, and where the product overflows.
+
     >>> mg.tensor([[1.0, 2.0], [3.0, 4.0]]).prod(axis=1)
     tensor([ 2., 12.])
     """
@@ -106,6 +109,9 @@ def cumprod(xp, x, *, axis):
     """Π x up to and including each place along axis.
 
     d cumprod x = Σᵢ (Π of the others up to there) dxᵢ
+
+    Differs from PyTorch: a slope is the product of the other factors, never divided, so it is right
+    beside ∞ and NaN, and where the product overflows.
 
     >>> mg.tensor([1.0, 2.0, 3.0]).cumprod(0)
     tensor([1., 2., 6.])
