@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad import op as ops
 from minigrad.laws import LAWS, Sample, check_op
 from minigrad.op import op, registry
 from minigrad.ops import reference
@@ -114,35 +113,27 @@ def test_an_op_without_samples_is_refused_by_the_laws(registry_restored):
         check_op(twice)
 
 
-WRONG = {  # a fault, and the law that must notice it
-    "the rule misses a factor": (lambda g, y: g * y, "derivatives_are_the_numeric_ones"),
-    "the rule is not linear": (lambda g, y: g * g * y, "the_pullback_is_linear"),
-    "the rule widens": (
-        lambda g, x: ops.cast(g * x, dtype=np.dtype("float64")) * 2,
-        None,  # the sweep casts it back: no fault
-    ),
-}
+def test_a_law_notices_a_wrong_rule(registry_restored):
+    """Each fault by the law that is there for it, among the laws that a right rule obeys."""
 
-
-@pytest.mark.parametrize("fault", WRONG)
-def test_a_planted_fault_is_noticed(fault, registry_restored):
-    rule, law = WRONG[fault]
-
-    @op(rule, samples=elementwise(anything))
     def squared(xp, x):
-        """x².        d x² = 2x dx
+        """x².        d squared x = 2x dx
 
         >>> mg.tensor([3.0]).squared()
         tensor([9.])
         """
         return x * x
 
-    if law is None:
-        check_op(squared, calls=5)
-        return
-    with pytest.raises(AssertionError):
-        for seed in range(10):
-            LAWS[law](Sample.of(squared.op, Draw.seeded(seed)))
+    check_op(op(lambda g, x: 2 * g * x, samples=elementwise(anything))(squared), calls=3)
+    faults = {
+        "derivatives_are_the_numeric_ones": lambda g, x: g * x,
+        "the_pullback_is_linear": lambda g, x: g * g * x,
+    }
+    for law, rule in faults.items():
+        wrong = op(rule, samples=elementwise(anything))(squared)
+        sample = Sample.of(wrong.op, Draw.seeded(1))
+        with pytest.raises(AssertionError):
+            LAWS[law](sample)
 
 
 def test_a_forward_that_writes_into_its_input_is_noticed(registry_restored):

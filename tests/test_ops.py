@@ -137,7 +137,9 @@ def test_derivatives_of_reductions_over_any_axes(name, data):
 
 
 AXIS_OPS = [
-    n for n in INSIDE if {"axis", "keepdims"} <= set(registry[n].statics) and registry[n].outputs is None
+    n
+    for n in INSIDE
+    if {"axis", "keepdims"} <= set(registry[n].statics) and registry[n].outputs is None
 ]
 
 
