@@ -20,9 +20,11 @@ from . import (
     norm,
     operators,
     order,
+    pad,
     piecewise,
     pool,
     reduce,
+    repeat,
     scan,
     shape,
 )

@@ -15,8 +15,8 @@ from . import compare as c
 from . import elementwise as e
 from . import piecewise
 from .index import bare_key, getitem
-from .join import flip
 from .linear import matmul
+from .repeat import flip
 from .shape import permute, transpose
 
 
