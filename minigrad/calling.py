@@ -218,6 +218,8 @@ def reraise(op: Any, error: Exception, given: tuple[Any, ...], statics: dict[str
         backend.check_same(*(a for a in arrays if backend.find(a) is not None))
     except DeviceError as mixed:
         raise DeviceError(f"{what}: {mixed}") from error
+    if isinstance(error, AttributeError) and not all(hasattr(a, "shape") for a in arrays):
+        raise DTypeError(f"{what}: a number cannot stand here, give a tensor") from error
     if isinstance(error, np.linalg.LinAlgError | DeviceError | DTypeError | ShapeError):
         kind: Any = type(error)
     else:

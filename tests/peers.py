@@ -9,7 +9,7 @@ import math
 import numpy as np
 import pytest
 
-from minigrad.ops.join import widths_of
+from minigrad.ops.pad import widths_of
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional

@@ -9,8 +9,9 @@ from ..gradient import grad
 from ..modes import unfused
 from ..tensor import Tensor
 from ..testing import check_grads
+from ..watching import node_of
 from .book import law
-from .sample import Sample, close, weights
+from .sample import Sample, close, listed, weights
 from .values import NARROW
 
 
@@ -80,13 +81,33 @@ def _at_two_orders(s: Sample, tensors: list[Tensor], position: int) -> list[Tens
 
 @law
 def gradients_that_nobody_needs_are_not_computed(s: Sample) -> None:
-    """A rule runs only for an input that wants its gradient."""
-    op = s.op
-    ran: list[int] = []
-    if op.joint is not None or len(s.floating) < 2:
+    """A rule runs only for an input that wants its gradient; a joint one is told which do."""
+    if len(s.floating) < 2:
         return
     position = s.draw.one_of(*s.floating)
-    space, rules = op._space, list(op.rules)
+    if s.op.joint is None:
+        given = _rules_run(s, position)
+    elif "needs" in s.op.asked[0]:
+        given = _gradients_given(s, position)
+    else:
+        return
+    assert given <= {position}, f"{s.op.name}: gradients of {given} for input {position}"
+
+
+def _gradients_given(s: Sample, position: int) -> set[int]:
+    """The inputs for which a joint rule gives a gradient when one wants it."""
+    y, *others = s.outputs(*s.tensors(only=[position]))
+    node = node_of(y)
+    if others or node is None:
+        return set()
+    found = s.op.pull(weights(y).array, node.saved, node.parents)
+    return {i for i, g in enumerate(found) if g is not None}
+
+
+def _rules_run(s: Sample, position: int) -> set[int]:
+    """The inputs whose rules run when one wants its gradient."""
+    ran: list[int] = []
+    space, rules = s.op._space, list(s.op.rules)
     try:
         for i, rule in enumerate(rules):
             if rule is not None:
@@ -94,7 +115,7 @@ def gradients_that_nobody_needs_are_not_computed(s: Sample) -> None:
         s.gradients(s.tensors(only=[position]))
     finally:
         space.update({f"rule{i}": rule for i, rule in enumerate(rules)})
-    assert set(ran) <= {position}, f"{op.name}: rules {ran} ran for input {position}"
+    return set(ran)
 
 
 def _counted(rule: Callable[..., Any], i: int, ran: list[int]) -> Callable[..., Any]:
@@ -107,9 +128,16 @@ def _counted(rule: Callable[..., Any], i: int, ran: list[int]) -> Callable[..., 
 
 @law
 def a_fused_op_is_its_reference(s: Sample) -> None:
-    """At orders 0 to 3."""
+    """At orders 0 to 3; in every dtype, what carries no gradient too."""
     if s.op.reference is None:
         return
+    for dtype in (None, s.draw.one_of(*NARROW)):
+        ours = listed(s.call(*s.tensors(dtype)))
+        with unfused():
+            meant = listed(s.call(*s.tensors(dtype)))
+        what = f"{s.op.name} and its reference, {dtype or 'float64'}"
+        assert [y.dtype for y in ours] == [y.dtype for y in meant], f"{what}: dtypes differ"
+        close(ours, meant, s.size, what)
     fused = _tower(s)
     with unfused():
         composed = _tower(s)

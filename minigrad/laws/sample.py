@@ -9,11 +9,15 @@ from typing import Any
 import numpy as np
 
 from .. import backend
+from ..errors import DeviceError, DTypeError, GraphError, ShapeError
 from ..gradient import grad
 from ..op import Op
 from ..samples import Draw
 from ..tensor import Tensor
 from ..testing import assert_close
+
+# what a call may raise
+OURS = (ShapeError, DTypeError, DeviceError, GraphError, np.linalg.LinAlgError)
 
 
 @dataclass
@@ -93,7 +97,7 @@ class Sample:
     def gradients(self, tensors: list[Tensor], **options: Any) -> list[Tensor | None]:
         """Gradients of weighted outputs with respect to the floating inputs."""
         ys = [y for y in self.outputs(*tensors) if y.requires_grad]
-        xs = [t for t in tensors if t.requires_grad]
+        xs = [t for t in tensors if isinstance(t, Tensor) and t.requires_grad]
         if not ys or not xs:
             return [None] * len(xs)
         return list(grad(ys, xs, [weights(y) for y in ys], allow_unused=True, **options))

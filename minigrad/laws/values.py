@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
 from .. import backend, dtypes
-from ..modes import kernels
+from ..modes import kernels, unfused
 from ..samples import Draw
 from ..tensor import Tensor, handle
 from .book import law
-from .sample import Sample, close, listed
+from .sample import OURS, Sample, close, listed
 
 NARROW = (dtypes.float16, dtypes.float32)
 
@@ -57,6 +58,31 @@ def kernels_change_nothing(s: Sample) -> None:
         plain, hs = s.outputs(*s.tensors()), s.gradients(s.tensors())
     close(fast, plain, s.size, f"{s.op.name} with kernels")
     close(gs, hs, s.size, f"gradients of {s.op.name} with kernels")
+
+
+@law
+def a_number_is_as_good_as_a_tensor(s: Sample) -> None:
+    """A Python number in the place of an input, where one is taken, is a tensor full of it."""
+    if len(s.floating) < 2:
+        return
+    position = s.draw.one_of(*s.floating)
+    number = s.draw.one_of(0.0, 1.0, 2, -1.5)
+    full, plain = s.tensors(), s.tensors()
+    full[position] = Tensor(np.full(s.arrays[position].shape, float(number)), device=s.device)
+    plain[position] = number  # type: ignore[call-overload]
+    with np.errstate(all="ignore"):
+        try:
+            ys = s.outputs(*plain)
+        except OURS:
+            return  # no number may stand there
+        zs = s.outputs(*full)
+        if [y.shape for y in ys] != [z.shape for z in zs]:
+            return  # the tensor's shape counted
+        close(ys, zs, s.size, f"{s.op.name} of a number")
+        true = s.gradients(full)
+        for how in (nullcontext, unfused):
+            with how():
+                close(s.gradients(plain), true, s.size, f"gradients of {s.op.name} by a number")
 
 
 @law

@@ -24,8 +24,13 @@ SMALL = 3  # matrices up to this size are differentiated as the polynomials that
 
 
 def _det_samples(draw):
-    n = draw.one_of(0, 1, 2, 3, 4)
-    return (invertible(draw, draw.shape(most=1, side=(0, 2)), n),), {}
+    """Matrices of which some of a batch have rank n - 1 or n - 2."""
+    n = draw.one_of(0, 1, 2, 3, 4, 5)
+    x = invertible(draw, draw.shape(most=1, side=(0, 3)), n).copy()
+    for place in np.ndindex(x.shape[:-2]):
+        lost = draw.integer(0, 2) if n > 2 else 0
+        x[place][n - lost :] = x[place][:lost] * -0.5
+    return (x,), {}
 
 
 def det_reference(a):

@@ -240,17 +240,22 @@ def _last_written(g, in_shapes, key):
     if _may_repeat(key):
         place = backend.of(getattr(g, "array", g))
         key = _there(place.xp, shape, key)
-        order = place.xp.full(shape, -1)
+        order = place.xp.zeros(shape, int)
         turn = place.xp.arange(math.prod(written.shape)).reshape(written.shape)
         place.put(order, key, turn)
         written = where(order[key] == turn, written, 0)
     # v may have more leading axes of length 1 than the place that it was written to
-    missing = max(len(v_shape) - len(written.shape), 0)
-    return reshape(written, (1,) * missing + tuple(written.shape))
+    return reshape(written, (1,) * (len(v_shape) - len(written.shape)) + tuple(written.shape))
+
+
+def _repeated_samples(draw):
+    """An index that names places more than once."""
+    x = anything(draw, (draw.integer(2, 3), *draw.shape(most=1, side=(2, 2))))
+    return (x,), {"key": np.asarray(draw.rng().integers(-2, 2, draw.integer(3, 5)))}
 
 
 def _setitem_samples(draw):
-    (x,), statics = _getitem_samples(draw)
+    (x,), statics = draw.one_of(_getitem_samples, _repeated_samples)(draw)
     full = x[statics["key"]].shape
     sub = tuple([1 if draw.integer(0, 3) == 0 else n for n in full])[draw.integer(0, len(full)) :]
     lead = (1,) * draw.integer(0, 1) if len(sub) == len(full) else ()
@@ -269,7 +274,7 @@ def setitem(xp, x, v, *, key):
     >>> x
     tensor([2., 3., 0.])
     """
-    y = xp.array(x)  # a copy
+    y = xp.array(x, x.dtype)  # a copy
     write(y, key, v)
     return y
 

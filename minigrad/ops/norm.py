@@ -34,20 +34,21 @@ def _slope(g, x, y, p, axis):
     g, y = (reshape(each, kept_shape(x.shape, axes)) for each in (g, y))
     if p == 0:
         return broadcast_to(where(False, g, 0), x.shape)
-    if p == 1:
-        return g * sign(x)
     if math.isinf(p):
         return shared(g, logical_or(abs(x) == y, x != x), axes) * sign(x)
     flat = y == 0
     g, y = where(flat, 0, g), where(flat, 1, y)
     if p % 2 == 0 and p > 0:  # xᵖ⁻¹ is smooth at 0
-        return g * (x / y) if p == 2 else g * pow(x / y, p - 1)
+        return g * pow(x / y, p - 1)
     zero = x == 0
     return where(zero, 0, g * sign(x) * pow(abs(where(zero, 1, x)) / y, p - 1))
 
 
 def _norm_samples(draw):
-    p = draw.one_of(2, "fro", 1, 0, 3, 4.0, 1.5, 0.5, -1, -2.5, math.inf, -math.inf)
+    p = draw.one_of(2, 2, "fro", 1, 1, 0, 3, 4.0, 1.5, 0.5, -1, -2.5, math.inf, -math.inf)
+    if p in (2, "fro", 4.0) and draw.flag():  # smooth where some of a vector are 0, but not all
+        (x,), statics = reduction(nonzero, side=(2, 3))(draw)
+        return (np.where(sum(np.indices(x.shape)) % 2, 0, x),), {"p": p} | statics
     large = p in (2, "fro", 1, 0, 4.0)  # may be asked of nothing
     domain = apart if p in (math.inf, -math.inf) else nonzero
     (x,), statics = reduction(domain, side=(0 if large else 1, 3))(draw)
@@ -70,6 +71,15 @@ def norm(xp, x, *, p=2, axis=None, keepdims=False):
 
     >>> mg.tensor([3.0, 4.0]).norm(), mg.tensor([3.0, -4.0]).norm(1)
     (tensor(5.), tensor(7.))
+    >>> x = mg.tensor([[0.0, 0.0], [0.0, 1.0], [float("nan"), 1.0]], requires_grad=True)
+    >>> for p in (-2, 0.5, 1, 2, 3, float("inf")):
+    ...     print(p, mg.grad(x.norm(p, axis=1), x, mg.tensor([1.0, 2.0, 4.0]))[0].tolist())
+    -2 [[0.0, 0.0], [0.0, 0.0], [nan, nan]]
+    0.5 [[0.0, 0.0], [0.0, 2.0], [nan, nan]]
+    1 [[0.0, 0.0], [0.0, 2.0], [nan, 4.0]]
+    2 [[0.0, 0.0], [0.0, 2.0], [nan, nan]]
+    3 [[0.0, 0.0], [0.0, 2.0], [nan, nan]]
+    inf [[0.0, 0.0], [0.0, 2.0], [nan, 0.0]]
     """
     axes, p = axes_of(axis, x.ndim), _power(p)
     if (p < 0 or p == math.inf) and count(x.shape, axes) == 0:

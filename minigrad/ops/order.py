@@ -53,8 +53,12 @@ def amax(xp, x, *, axis=None, keepdims=False):
 
     Differs from PyTorch: where the result is NaN, the NaN in x have its gradient, and no other.
 
-    >>> mg.tensor([[1.0, 3.0], [2.0, 0.0]]).amax(axis=1)
-    tensor([3., 2.])
+    >>> x = mg.tensor([[1.0, 3.0], [2.0, 2.0]], requires_grad=True)
+    >>> x.amax(axis=1).tolist()
+    [3.0, 2.0]
+    >>> mg.grad(x.amax(axis=1), x, mg.tensor([1.0, 4.0]))[0]
+    tensor([[0., 1.],
+            [2., 2.]])
     """
     axes = axes_of(axis, x.ndim)
     _not_empty(x, axes, "amax")
@@ -69,8 +73,12 @@ def amin(xp, x, *, axis=None, keepdims=False):
 
     Differs from PyTorch: where the result is NaN, the NaN in x have its gradient, and no other.
 
-    >>> mg.tensor([[1.0, 3.0], [2.0, 0.0]]).amin(axis=1)
-    tensor([1., 0.])
+    >>> x = mg.tensor([[1.0, 3.0], [2.0, float("nan")]], requires_grad=True)
+    >>> x.amin(axis=1).tolist()
+    [1.0, nan]
+    >>> mg.grad(x.amin(axis=1), x, mg.tensor([1.0, 4.0]))[0]
+    tensor([[1., 0.],
+            [0., 4.]])
     """
     axes = axes_of(axis, x.ndim)
     _not_empty(x, axes, "amin")

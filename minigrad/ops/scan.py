@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..op import cast, fused, op
-from ..samples import along, anything, reduction
+from ..samples import along, any_of, anything, reduction
 from .index import getitem
 from .join import cat
 from .reduce import sum
@@ -80,7 +80,16 @@ def prod_reference(x, *, axis=None, keepdims=False):
     return _rounded(reshape(y if left is None else y * left, shape), x.dtype)
 
 
-@fused(reference=prod_reference, method=True, samples=reduction(_product_values))
+def _long_samples(draw):
+    """So many values that pairs are left over more than once."""
+    return (_product_values(draw, (draw.integer(5, 7),)),), {"axis": 0, "keepdims": draw.flag()}
+
+
+@fused(
+    reference=prod_reference,
+    method=True,
+    samples=any_of(reduction(_product_values), _long_samples),
+)
 def prod(xp, x, *, axis=None, keepdims=False):
     """Π x over axis (None: all); 1 over nothing.        d Π x = Σᵢ (Π of the others) dxᵢ
 

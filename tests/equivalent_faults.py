@@ -1,0 +1,119 @@
+# ruff: noqa: E501  (faults are quoted whole)
+"""The faults of mutate.py that are not counted, and why.
+
+Those of ONCE_MORE and NARROW change digits, but fewer than the tolerance of the laws allows: the
+tests of batch norm's numerics are there for these.  The others change no value at all, or none that
+the CPU computes.
+"""
+
+HINT = "a hint makes its backward faster; without one it is computed anew"
+SWAP = "the two arguments mean the same in either order"
+ONCE_MORE = "two means are taken out, one after the other, and either alone leaves rounding only"
+NARROW = "float16 is computed in float32 for digits that a result in float16 does not show"
+NOTHING = "it divides what has no elements: a sum over nothing has no values to send a gradient to"
+ZERO = "it changes a sign, a factor or the dtype of zeros, which the sweep gives the tensor's dtype"
+ELSEWHERE = "on the CPU there is nothing to do; other devices have tests of their own"
+SAME = "for the shapes and axes that the op takes, both are the same"
+TRUTH = "True and False count as 1 and 0 in arithmetic, and the sweep sees to the dtype"
+WORK = "it does work that changes nothing, or spares work that did"
+TWICE = "the fault is made twice, and cancels"
+
+BY_REASON = {
+    HINT: [
+        ("batch_norm.vjp", "batch_norm_grad(x, gamma, g, axes=axes, eps=eps, hint=hint) → batch_norm_grad(x, gamma, g, axes=axes, eps=eps)"),
+        ("loss._through_grad", "cross_entropy_grad(x, g, labels, **options, hint=hint) → cross_entropy_grad(x, g, labels, **options)"),
+    ],
+    SWAP: [
+        ("linear.mT", "transpose(x, -1, -2) → transpose(x, -2, -1)"),
+        ("transpose.dx", "transpose(g, axis0, axis1) → transpose(g, axis1, axis0)"),
+        ("swapaxes.dx", "transpose(g, axis0, axis1) → transpose(g, axis1, axis0)"),
+        ("det._bases", "xp.swapaxes(vt, -1, -2) → xp.swapaxes(vt, -2, -1)"),
+        ("linalg._cholesky_rule", "mT(p) → p"),  # the result is made symmetric
+    ],
+    ONCE_MORE: [
+        ("batch_norm._moments", "sum(x, axes, keepdims=True) / n → sum(x, axes, keepdims=True)"),
+        ("batch_norm._moments", "sum(x, axes, keepdims=True) / n → sum(x, axes, keepdims=True) * n"),
+        ("batch_norm._moments", "sum(x, axes, keepdims=True) → sum(x, keepdims=True)"),
+        ("batch_norm._moments", "sum(c, axes, keepdims=True) / n → sum(c, axes, keepdims=True)"),
+        ("batch_norm._moments", "sum(c, axes, keepdims=True) / n → sum(c, axes, keepdims=True) * n"),
+        ("batch_norm._moments", "sum(c, axes, keepdims=True) → sum(c, keepdims=True)"),
+        ("batch_norm._moments", "c - d → c"),
+        ("batch_norm._moments", "c - d → c + d"),
+        ("batch_norm._moments", "m + d → m"),
+        ("batch_norm._moments", "m + d → m - d"),
+        ("var.reference", "x - mean(x, axes, keepdims=True) → x"),
+        ("var.reference", "x - mean(x, axes, keepdims=True) → x + mean(x, axes, keepdims=True)"),
+        ("var.reference", "x - mean(x, axes, keepdims=True) → mean(x, axes, keepdims=True) - x"),
+        ("var.reference", "mean(x, axes, keepdims=True) → mean(x, keepdims=True)"),
+        ("var.reference", "c - mean(c, axes, keepdims=True) → c"),
+        ("var.reference", "c - mean(c, axes, keepdims=True) → c + mean(c, axes, keepdims=True)"),
+        ("var.reference", "c - mean(c, axes, keepdims=True) → mean(c, axes, keepdims=True) - c"),
+        ("var.reference", "mean(c, axes, keepdims=True) → mean(c, keepdims=True)"),
+    ],
+    NARROW: [
+        ("batch_norm_eval.reference", "_wide(x) → x"),
+        ("cumprod.reference", "cast(x, dtype=_wide(x.dtype)) → x"),
+        ("cumprod.reference", "_wide(x.dtype) → x.dtype"),
+        ("prod.reference", "cast(x, dtype=_wide(x.dtype)) → x"),
+        ("prod.reference", "_wide(x.dtype) → x.dtype"),
+    ],
+    NOTHING: [
+        ("reduce._spread_mean", "count(shape, axes_of(axis, len(shape))) or 1 → count(shape, axes_of(axis, len(shape)))"),
+        ("reduce._spread_mean", "count(shape, axes_of(axis, len(shape))) or 1 → count(shape, axes_of(axis, len(shape))) or 2"),
+        ("reduce._spread_mean", "count(shape, axes_of(axis, len(shape))) or 1 → count(shape, axes_of(axis, len(shape))) or 0"),
+        ("batch_norm._moments", "count(x.shape, axes) or 1 → count(x.shape, axes) or 2"),
+        ("batch_norm_grad.reference", "count(x.shape, axes) or 1 → count(x.shape, axes)"),
+        ("batch_norm_grad.reference", "count(x.shape, axes) or 1 → count(x.shape, axes) or 2"),
+        ("batch_norm_grad.reference", "count(x.shape, axes) or 1 → count(x.shape, axes) or 0"),
+    ],
+    ZERO: [
+        ("piecewise._zero", "return where(False, g, 0) → return -where(False, g, 0)"),
+        ("piecewise._zero", "where(False, g, 0) → where(g, False, 0)"),
+        ("piecewise._zero", "where(False, g, 0) → where(False, 2 * g, 0)"),
+        ("elementwise._pow_base", "where(False, g, 0) → where(g, False, 0)"),
+        ("norm._slope", "return broadcast_to(where(False, g, 0), x.shape) → return -broadcast_to(where(False, g, 0), x.shape)"),
+        ("norm._slope", "where(False, g, 0) → where(g, False, 0)"),
+        ("elementwise._pow_base", "where(False, g, 0) → where(False, 2 * g, 0)"),
+        ("norm._slope", "where(False, g, 0) → where(False, 2 * g, 0)"),
+        ("elementwise._through_pole", "g == 0 → 2 * g == 0"),
+        ("elementwise._through_pole", "where(closed, 0, g) → where(0, closed, g)"),  # it is 0 there
+    ],
+    ELSEWHERE: [
+        ("move.dx", "move(g, device=home, home=device) → g"),
+        ("cross_entropy.reference", "_checked(losses, x, labels, ignore_index) → losses"),
+        ("gather._bare", "_checked(getattr(index, 'array', index), getattr(x, 'array', x)) → getattr(index, 'array', index)"),
+        ("gather._untaken", "_bare(index, g) → _bare(index, 2 * g)"),  # asked for its device only
+        ("det._bases", "home.to_numpy(few) → few"),
+        ("det._far_from_singular", "home.to_numpy(squares[0] * squares[1]) → squares[0] * squares[1]"),
+    ],
+    SAME: [
+        ("cross_entropy.reference", "log_softmax(x, 1) → log_softmax(x)"),
+        ("cross_entropy_grad.reference", "softmax(x, 1) → softmax(x)"),
+        ("linear._matmul_b", "unsqueeze(a, -1) → unsqueeze(a, 1)"),  # of a vector, one axis after its only one is the last
+    ],
+    TRUTH: [
+        ("cross_entropy.reference", "cast(counted, dtype=x.dtype) → counted"),
+        ("cross_entropy_grad.reference", "cast(_label_column(labels, ignore_index) == classes, dtype=x.dtype) → _label_column(labels, ignore_index) == classes"),
+        ("order.shared", "cast(reshape(g, shape) / ties, dtype=g.dtype) → reshape(g, shape) / ties"),
+        ("order.shared", "where(hit, 1.0, 0.0) → hit"),
+    ],
+    WORK: [
+        ("einsum._pulled", "if onto != real: → if True:"),
+        ("index._last_written", "if _may_repeat(key): → if True:"),
+        ("gather._scattered", "read if read.shape == in_shapes[2] else unindex(read, shape=in_shapes[2], key=_corner(read.shape)) → unindex(read, shape=in_shapes[2], key=_corner(read.shape))"),
+        ("order.shared", "broadcast_to(each, hit.shape) → each"),
+        ("cumprod.reference", "n - 1 → n"),  # one round more multiplies by ones
+        ("cumprod.reference", "n - 1 → n + 1"),
+        ("cumprod.reference", "n - 1 → n - 0"),
+        ("cumprod.reference", "max(n - 1, 0) → max(n - 1, 1)"),
+        ("cumprod.reference", "max(n - 1, 0) → n - 1"),
+        ("det.reference", "if _far_from_singular(a): → if False:"),
+        ("det.reference", "sorted(set(few.tolist())) → set(few.tolist())"),
+    ],
+    TWICE: [
+        ("linear._rows", "return reshape(x, (math.prod(x.shape[:-1]), x.shape[-1])) → return -reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))"),
+        ("det._bases", "u[..., 0] *= xp.sign(xp.linalg.det(u) * xp.linalg.det(vt))[..., None] → u[..., 0] /= xp.sign(xp.linalg.det(u) * xp.linalg.det(vt))[..., None]"),  # by ±1
+        ("det._bases", "xp.linalg.det(u) * xp.linalg.det(vt) → xp.linalg.det(u) / xp.linalg.det(vt)"),
+    ],
+}  # fmt: skip
+EQUIVALENT = {fault: why for why, faults in BY_REASON.items() for fault in faults}
