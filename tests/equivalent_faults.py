@@ -16,6 +16,8 @@ ELSEWHERE = "on the CPU there is nothing to do; other devices have tests of thei
 SAME = "for the shapes and axes that the op takes, both are the same"
 TRUTH = "True and False count as 1 and 0 in arithmetic, and the sweep sees to the dtype"
 WORK = "it does work that changes nothing, or spares work that did"
+CHOICE = "it takes another of the ways to a result, which are all right"
+EXTRA = "it adds axes of length 1, which the sweep sums away"
 TWICE = "the fault is made twice, and cancels"
 
 BY_REASON = {
@@ -75,6 +77,8 @@ BY_REASON = {
         ("norm._slope", "where(False, g, 0) → where(g, False, 0)"),
         ("elementwise._pow_base", "where(False, g, 0) → where(False, 2 * g, 0)"),
         ("norm._slope", "where(False, g, 0) → where(False, 2 * g, 0)"),
+        ("norm._slope", "p > 0 → p >= 0"),  # 0 has returned
+        ("norm._slope", "p > 0 → p > 1"),
         ("elementwise._through_pole", "g == 0 → 2 * g == 0"),
         ("elementwise._through_pole", "where(closed, 0, g) → where(0, closed, g)"),  # it is 0 there
     ],
@@ -87,6 +91,15 @@ BY_REASON = {
         ("det._far_from_singular", "home.to_numpy(squares[0] * squares[1]) → squares[0] * squares[1]"),
     ],
     SAME: [
+        ("det.reference", "a.shape[-1] → a.shape[1]"),
+        ("det.reference", "-1 → -2"),
+        ("det.reference", "-1 → -0"),
+        ("det._split_det", "a.shape[-1] → a.shape[1]"),
+        ("det._split_det", "-1 → -2"),
+        ("det._division_free_det", "a.shape[-1] → a.shape[1]"),
+        ("det._division_free_det", "unsqueeze(further, -1) → unsqueeze(further, 1)"),
+        ("det._division_free_det", "getitem(f, key=(..., 0, 0)) * (-1) ** (n - 1) → getitem(f, key=(..., 0, 0)) / (-1) ** (n - 1)"),
+        ("det._far_from_singular", "-1 → -0"),
         ("cross_entropy.reference", "log_softmax(x, 1) → log_softmax(x)"),
         ("cross_entropy_grad.reference", "softmax(x, 1) → softmax(x)"),
         ("linear._matmul_b", "unsqueeze(a, -1) → unsqueeze(a, 1)"),  # of a vector, one axis after its only one is the last
@@ -96,6 +109,9 @@ BY_REASON = {
         ("cross_entropy_grad.reference", "cast(_label_column(labels, ignore_index) == classes, dtype=x.dtype) → _label_column(labels, ignore_index) == classes"),
         ("order.shared", "cast(reshape(g, shape) / ties, dtype=g.dtype) → reshape(g, shape) / ties"),
         ("order.shared", "where(hit, 1.0, 0.0) → hit"),
+        ("order.shared", "where(hit, 1.0, 0.0) → where(1.0, hit, 0.0)"),
+        ("order.shared", "g.dtype → (2 * g).dtype"),
+        ("index._last_written", "place.xp.zeros(shape, int) → place.xp.zeros(shape)"),
     ],
     WORK: [
         ("einsum._pulled", "if onto != real: → if True:"),
@@ -109,6 +125,68 @@ BY_REASON = {
         ("cumprod.reference", "max(n - 1, 0) → n - 1"),
         ("det.reference", "if _far_from_singular(a): → if False:"),
         ("det.reference", "sorted(set(few.tolist())) → set(few.tolist())"),
+    ],
+    CHOICE: [
+        ("det.reference", "if n <= SMALL or not math.prod(lead): → if True:"),
+        ("det.reference", "if n <= SMALL or not math.prod(lead): → if False:"),
+        ("det.reference", "n <= SMALL or not math.prod(lead) → n <= SMALL"),
+        ("det.reference", "n <= SMALL or not math.prod(lead) → not math.prod(lead)"),
+        ("det.reference", "n <= SMALL or not math.prod(lead) → n <= SMALL and (not math.prod(lead))"),
+        ("det.reference", "n <= SMALL → n < SMALL"),
+        ("det.reference", "n <= SMALL or not math.prod(lead) → n <= SMALL or math.prod(lead)"),
+        ("det.reference", "mT(u) @ a → a @ mT(u)"),
+        ("det.reference", "mT(u) → u"),
+        ("det.reference", "_constant(np.flatnonzero(few == r), a, np.intp) → np.flatnonzero(few == r)"),
+        ("det.reference", "a if every else getitem(a, key=rows) → getitem(a, key=rows)"),
+        ("det.reference", "part if every else unindex(part, shape=few.shape, key=rows) → unindex(part, shape=few.shape, key=rows)"),
+        ("det._bases", "(..., 0) → (..., 1)"),
+        ("det._bases", "xp.sign(xp.linalg.det(u) * xp.linalg.det(vt)) → xp.linalg.det(u) * xp.linalg.det(vt)"),
+        ("det._bases", "s <= small * s[..., :1] → s < small * s[..., :1]"),
+        ("det._bases", "small * s[..., :1] → small"),
+        ("det._bases", "small * s[..., :1] → s[..., :1]"),
+        ("det._bases", "small * s[..., :1] → small / s[..., :1]"),
+        ("det._bases", "-1 → 1"),
+        ("det._bases", "xp.swapaxes(vt, -1, -2) → vt"),
+        ("det._bases", "xp.swapaxes(vt, -1, -2) → xp.swapaxes(vt, 1, -2)"),
+        ("det._bases", "xp.swapaxes(vt, -1, -2) → xp.swapaxes(vt, -1, 2)"),
+        ("det._bases", "-2 → -1"),
+        ("det._split_det", "a.shape[-1] - r → -r"),
+        ("det._split_det", "a.shape[-1] - r → r - a.shape[-1]"),
+        ("det._split_det", "if not k: → if True:"),
+        ("det._split_det", "if not k: → if False:"),
+        ("det._split_det", "not k → k"),
+        ("det._split_det", "if not r: → if False:"),
+        ("det._split_det", "_division_free_det(p) if k <= SMALL else regular_det(p) → _division_free_det(p)"),
+        ("det._split_det", "_division_free_det(p) if k <= SMALL else regular_det(p) → regular_det(p)"),
+        ("det._split_det", "k <= SMALL → k < SMALL"),
+        ("det._parts", "a.array if isinstance(a, Tensor) else a → a.array"),
+        ("det._parts", "return (a, backend.of(a), float(np.finfo(a.dtype).eps) ** 0.25) → return (-a, backend.of(a), float(np.finfo(a.dtype).eps) ** 0.25)"),
+        ("det._parts", "float(np.finfo(a.dtype).eps) ** 0.25 → float(np.finfo(a.dtype).eps)"),
+        ("det._parts", "float(np.finfo(a.dtype).eps) ** 0.25 → 0.25"),
+        ("det._parts", "float(np.finfo(a.dtype).eps) ** 0.25 → 0.25 ** float(np.finfo(a.dtype).eps)"),
+        ("det._parts", "float(np.finfo(a.dtype).eps) ** 0.25 → float(np.finfo(a.dtype).eps) ** 0.5"),
+        ("det._constant", "like.array if isinstance(like, Tensor) else like → like.array"),
+        ("det._far_from_singular", "x * x → x / x"),
+        ("det._far_from_singular", "-2 → -3"),
+        ("det._far_from_singular", "return bool((home.to_numpy(squares[0] * squares[1]) < small ** (-2)).all()) → return -bool((home.to_numpy(squares[0] * squares[1]) < small ** (-2)).all())"),
+        ("det._far_from_singular", "home.to_numpy(squares[0] * squares[1]) < small ** (-2) → home.to_numpy(squares[0] * squares[1]) <= small ** (-2)"),
+        ("det._far_from_singular", "squares[0] * squares[1] → squares[1]"),
+        ("det._far_from_singular", "squares[0] → squares[1]"),
+        ("det._far_from_singular", "small ** (-2) → small"),
+        ("det._far_from_singular", "small ** (-2) → -2"),
+        ("det._far_from_singular", "small ** (-2) → (-2) ** small"),
+        ("det._far_from_singular", "small ** (-2) → small ** 2"),
+        ("norm._slope", "where(flat, 1, y) → where(flat, 2, y)"),  # whose g is 0
+        ("norm._slope", "where(zero, 1, x) → where(zero, 2, x)"),
+        ("elementwise._pow_base", "if isinstance(b, int | float): → if False:"),
+        ("elementwise._pow_base", "where(flat, 1, a) → where(flat, 2, a)"),  # times b, which is 0
+    ],
+    EXTRA: [
+        ("repeat._untile", "len(reps) - len(in_shapes[0]) → len(reps)"),
+        ("repeat._untile", "len(reps) - len(in_shapes[0]) → len(reps) + len(in_shapes[0])"),
+        ("index._last_written", "(1,) * (len(v_shape) - len(written.shape)) → (1,)"),
+        ("index._last_written", "len(v_shape) - len(written.shape) → len(v_shape)"),
+        ("index._last_written", "len(v_shape) - len(written.shape) → len(v_shape) + len(written.shape)"),
     ],
     TWICE: [
         ("linear._rows", "return reshape(x, (math.prod(x.shape[:-1]), x.shape[-1])) → return -reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))"),

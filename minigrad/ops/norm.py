@@ -45,7 +45,7 @@ def _slope(g, x, y, p, axis):
 
 
 def _norm_samples(draw):
-    p = draw.one_of(2, 2, "fro", 1, 1, 0, 3, 4.0, 1.5, 0.5, -1, -2.5, math.inf, -math.inf)
+    p = draw.one_of(2, "fro", 4.0, 4.0, 1, 1, 0, 3, 1.5, 0.5, -1, -2.5, math.inf, -math.inf)
     if p in (2, "fro", 4.0) and draw.flag():  # smooth where some of a vector are 0, but not all
         (x,), statics = reduction(nonzero, side=(2, 3))(draw)
         return (np.where(sum(np.indices(x.shape)) % 2, 0, x),), {"p": p} | statics
