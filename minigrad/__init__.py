@@ -32,6 +32,7 @@ from .gradient import grad
 from .modes import enable_grad, is_grad_enabled, kernels, no_grad, set_grad_enabled, unfused
 from .op import registry as _registry
 from .random import get_rng_state, manual_seed, rand, randint, randn, randperm, set_rng_state
+from .synonyms import advice as _advice
 from .tensor import Tensor
 from .watching import watch
 
@@ -46,7 +47,8 @@ def __getattr__(name: str) -> object:
         return _importlib.import_module(f".{name}", __name__)
     found = _registry.get(name)
     if found is None:
-        raise AttributeError(f"minigrad has no {name!r}: dir(minigrad) lists what it has")
+        hint = _advice(name) or ": dir(minigrad) lists what it has"
+        raise AttributeError(f"minigrad has no {name!r}{hint}")
     if not found.method:
         raise AttributeError(f"{name} is an op without a name in mg: see minigrad.nn.functional")
     return found.call

@@ -76,8 +76,12 @@ class Methods:
 
         Differs from PyTorch: where the result is NaN, the NaN in x have its gradient, and no other.
 
-        >>> mg.tensor([[1.0, 3.0], [2.0, 0.0]]).amax(axis=1)
-        tensor([3., 2.])"""
+        >>> x = mg.tensor([[1.0, 3.0], [2.0, 2.0]], requires_grad=True)
+        >>> x.amax(axis=1).tolist()
+        [3.0, 2.0]
+        >>> mg.grad(x.amax(axis=1), x, mg.tensor([1.0, 4.0]))[0]
+        tensor([[0., 1.],
+                [2., 2.]])"""
     def amin(self, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
         """The smallest value over axis (None: all).
 
@@ -85,8 +89,12 @@ class Methods:
 
         Differs from PyTorch: where the result is NaN, the NaN in x have its gradient, and no other.
 
-        >>> mg.tensor([[1.0, 3.0], [2.0, 0.0]]).amin(axis=1)
-        tensor([1., 0.])"""
+        >>> x = mg.tensor([[1.0, 3.0], [2.0, float("nan")]], requires_grad=True)
+        >>> x.amin(axis=1).tolist()
+        [1.0, nan]
+        >>> mg.grad(x.amin(axis=1), x, mg.tensor([1.0, 4.0]))[0]
+        tensor([[1., 0.],
+                [0., 4.]])"""
     def any(self, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
         """∨ x over axis (None: all): whether one value is nonzero.
 
@@ -488,7 +496,16 @@ class Methods:
         beside ∞ the slope at 0 is 0.
 
         >>> mg.tensor([3.0, 4.0]).norm(), mg.tensor([3.0, -4.0]).norm(1)
-        (tensor(5.), tensor(7.))"""
+        (tensor(5.), tensor(7.))
+        >>> x = mg.tensor([[0.0, 0.0], [0.0, 1.0], [float("nan"), 1.0]], requires_grad=True)
+        >>> for p in (-2, 0.5, 1, 2, 3, float("inf")):
+        ...     print(p, mg.grad(x.norm(p, axis=1), x, mg.tensor([1.0, 2.0, 4.0]))[0].tolist())
+        -2 [[0.0, 0.0], [0.0, 0.0], [nan, nan]]
+        0.5 [[0.0, 0.0], [0.0, 2.0], [nan, nan]]
+        1 [[0.0, 0.0], [0.0, 2.0], [nan, 4.0]]
+        2 [[0.0, 0.0], [0.0, 2.0], [nan, nan]]
+        3 [[0.0, 0.0], [0.0, 2.0], [nan, nan]]
+        inf [[0.0, 0.0], [0.0, 2.0], [nan, 0.0]]"""
     def normal_(self, mean: builtins.float = ..., std: builtins.float = ...) -> Tensor: ...
     def outer(self, b: Any) -> Tensor:
         """The matrix of all products aᵢ bⱼ of two vectors.        d(a bᵀ) = da bᵀ + a dbᵀ

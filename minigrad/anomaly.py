@@ -64,6 +64,8 @@ def detect_anomaly(function: F | None = None) -> Any:
         ...
         minigrad.errors.GraphError: mean(float32 (0,)) made NaN in 1 of 1 elements, and no ...
     """
+    if function is not None and not callable(function):
+        raise TypeError("detect_anomaly takes no argument: write `with mg.detect_anomaly():`")
     detection = _Detection()
     return detection if function is None else detection(function)
 

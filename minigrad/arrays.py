@@ -25,9 +25,9 @@ def new_array(data: Any, dtype: Any, device: str | None, copy: bool = True) -> A
     try:
         array = place.asarray(data, dtype, device, copy)
     except ValueError as error:
+        ragged = "; every row must have the same length" if "inhomogeneous" in str(error) else ""
         raise ShapeError(
-            f"no tensor can be made of this {type(data).__name__}: {error}; every row must have "
-            "the same length"
+            f"no tensor can be made of this {type(data).__name__}: {error}{ragged}"
         ) from error
     if dtype is None:
         if home is None and array.dtype == np.float64 and not hasattr(_first(data), "dtype"):

@@ -22,8 +22,8 @@ from .tensor import Tensor, handle
 # what the generated text calls
 HELPERS = (
     *("operand", "each_operand", "flat", "one_of", "missing", "unify", "floats"),  # on the way in
-    *("shape_of", "space_of", "several", "without_constants", "without_hint"),  # on the way out
-    "reraise",
+    *("shape_of", "space_of", "outcome", "several"),  # on the way out
+    *("without_constants", "without_hint", "reraise"),
 )
 
 # ---- operands ------------------------------------------------------------------------------------
@@ -125,6 +125,16 @@ def missing(name: str, alias: str) -> NoReturn:
 
 
 # ---- outputs -------------------------------------------------------------------------------------
+
+
+def outcome(op: Any, y: Any) -> Array:
+    """A 0-d array of the scalar that NumPy gives for one; anything else is no result."""
+    if not isinstance(y, np.generic):
+        raise DTypeError(
+            f"the forward of {op.name} gave {_described(y)} of type {type(y).__name__}: return an "
+            "array, or a tuple of arrays for several outputs"
+        )
+    return backend.as_array(y)
 
 
 def several(

@@ -211,12 +211,12 @@ def _record(op: Op, watched: bool) -> list[str]:
     saved = _tuple(_saved(op, name) for name in op.kept)
     tell = f"seen(op, ({_arrays(op)},), t, seconds)"
     lines = [
-        "if type(y) not in XP:",
+        "if XP.get(type(y)) is None:",
         "    if type(y) is tuple:",
         f"        t = several(op, y, {saved if op.differentiable else '()'}, {_parents(op)})",
         *[f"        {tell}"] * watched,
         "        return t",
-        "    y = xp.asarray(y)  # NumPy gives a scalar for a 0-d result",
+        "    y = outcome(op, y)",
     ]
     if op.differentiable:
         lines += [

@@ -43,6 +43,8 @@ def grad(
         ShapeError, DTypeError, DeviceError: a cotangent that does not fit its output.
     """
     xs, ys = _sequence(inputs), _sequence(outputs)
+    if not xs or not ys:
+        raise GraphError("grad() got no outputs or no inputs: give at least one tensor of each")
     for x in xs:
         if x.node is None:
             raise GraphError(

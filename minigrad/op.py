@@ -147,13 +147,19 @@ class Op:
             self.call.__doc__, self.call.__module__ = self.doc, self.forward.__module__
             self.call.__defaults__ = codegen.defaults(self)
             self.call.op = self
-        elif hasattr(self, "pull"):
+            self.pull: Callable[..., Any] = self._first_pull
+        elif self.pull != self._first_pull:
             self.written()
+
+    def _first_pull(self, *arguments: Any) -> Any:
+        """A node may have been made without a call, as checkpoint does."""
+        self.written()
+        return self.pull(*arguments)
 
     def written(self) -> Any:
         """The op's function, of which whoever imported it sees the new text too."""
         self._codes[False] = self._compiled(codegen.source(self)).__code__
-        self.pull: Callable[..., Any] = self._space["pull"]
+        self.pull = self._space["pull"]
         self.choose_code()
         return self.call
 
@@ -238,6 +244,11 @@ def op(
     their namespace.  `forward(xp, *xs, static=...)` takes any number of arrays, and has one joint
     rule, given by `@name.vjp`, which returns a gradient for each.
     """
+    if len(rules) == 1 and rules[0] and next(iter(inspect.signature(rules[0]).parameters)) == "xp":
+        raise TypeError(
+            f"@op got the forward {rules[0].__name__}: write @op(rule, ...) above it, or @op(None) "
+            "where there is no gradient"
+        )
     return lambda forward: _defined(Op(forward, rules, None, **options), method)
 
 

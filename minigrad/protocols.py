@@ -7,11 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from .synonyms import advice
+
 
 class Protocols:
     """The part of Tensor that answers to Python and NumPy."""
 
     __slots__ = ()
+
+    def __getattr__(self: Any, name: str) -> Any:
+        """Asked for what is not there: says what it is called here."""
+        raise AttributeError(f"a Tensor has no {name!r}{advice(name)}", name=name, obj=self)
 
     def __len__(self: Any) -> int:
         if self.ndim == 0:

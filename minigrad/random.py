@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from .arrays import sizes
-from .dtypes import default_dtype
+from .dtypes import checked, default_dtype, is_floating
+from .errors import DTypeError, ShapeError
 from .tensor import Tensor
 
 _generator: np.random.Generator | None = None  # made when it is first used
@@ -54,31 +55,54 @@ def draw(
     return np.asarray(values)
 
 
+def _floating(dtype: Any) -> np.dtype[Any]:
+    kind = default_dtype() if dtype is None else checked(dtype)
+    if not is_floating(kind):
+        raise DTypeError(f"dtype was given as {kind}: draw floating numbers, or use randint")
+    return kind
+
+
 def rand(
     *size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
-    """Uniform draws from [0, 1)."""
-    kind = dtype or default_dtype()
+    """Uniform draws from [0, 1).
+
+    Raises:
+        DTypeError: dtype is not floating.
+    """
+    kind = _floating(dtype)
     return Tensor(draw("uniform", sizes(size), 0, 1, dtype=kind), kind, device, requires_grad)
 
 
 def randn(
     *size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
-    """Draws from the standard normal distribution."""
-    kind = dtype or default_dtype()
+    """Draws from the standard normal distribution.
+
+    Raises:
+        DTypeError: dtype is not floating.
+    """
+    kind = _floating(dtype)
     return Tensor(draw("normal", sizes(size), 0, 1, dtype=kind), kind, device, requires_grad)
 
 
 def randint(
     low: int,
-    high: int | None = None,
+    high: int | tuple[int, ...] | None = None,
     size: Any = (),
     dtype: Any = np.int64,
     device: str | None = None,
 ) -> Tensor:
-    """Integers from [low, high), or from [0, low) if high is not given."""
+    """Integers from [low, high), or from [0, low) if high is not given: `randint(10, (2, 3))`.
+
+    Raises:
+        ShapeError: there is no integer from low to high.
+    """
+    if isinstance(high, tuple | list):
+        high, size = None, high
     low, high = (0, low) if high is None else (low, high)
+    if not low < high:
+        raise ShapeError(f"randint from {low} to {high}, which is excluded: give a larger high")
     return Tensor(generator().integers(low, high, size), dtype, device)
 
 

@@ -104,11 +104,7 @@ def node_of(result: Any) -> Node | None:
     return None
 
 
-def saved_arrays(node: Node | None) -> list[Any]:
-    """The arrays that a node keeps for its rules."""
-    return [] if node is None else [array for _, array in graph.saved_arrays(node)]
-
-
 def bytes_kept(node: Node | None) -> int:
     """How many bytes a node keeps for its rules; what it names twice counts once."""
-    return sum({id(a): a.nbytes for a in saved_arrays(node)}.values())
+    arrays = [] if node is None else [array for _, array in graph.saved_arrays(node)]
+    return sum({id(array): array.nbytes for array in arrays}.values())

@@ -1,6 +1,8 @@
 """Cases in which an earlier engine of ours was silently wrong, or refused what is right."""
 
 import gc
+import subprocess
+import sys
 import weakref
 
 import numpy as np
@@ -322,3 +324,65 @@ def test_a_view_that_keeps_its_gradient_can_be_stepped_under_no_grad():
     (y * 3).sum().backward()
     assert y.tolist() == [1, 3]
     assert y.grad.tolist() == [3, 3]
+
+
+# ---- what an attack on the catalogue found -------------------------------------------------------
+
+
+def test_the_deviation_of_float16_is_computed_in_float32():
+    h = mg.tensor([250.0, -250.0, 250.0, -250.0], dtype=mg.float16, requires_grad=True)
+    wide = h.double().detach().requires_grad_()
+    (slope,) = mg.grad(h.std(), h)
+    (true,) = mg.grad(wide.std(), wide)
+    mg.testing.assert_close(h.std(), wide.std(), dtype=mg.float16)
+    mg.testing.assert_close(slope, true, dtype=mg.float16)
+    small = mg.tensor([1e-4, -1e-4, 3e-4], dtype=mg.float16)
+    mg.testing.assert_close(small.std(), small.double().std(), dtype=mg.float16, size=64)
+
+
+def test_a_checkpoint_is_differentiated_twice_in_a_fresh_process():
+    """Where nothing has called `clone` before, whose nodes a checkpoint makes by hand."""
+    script = (
+        "import minigrad as mg; x = mg.ones(3, requires_grad=True); "
+        "y = mg.func.checkpoint(lambda z: z**3, x); "
+        "(g,) = mg.grad((y**2).sum(), x, create_graph=True); print(mg.grad(g.sum(), x)[0].tolist())"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[30.0, 30.0, 30.0]"
+
+
+@pytest.mark.parametrize(
+    ("mistake", "kind", "words"),
+    [
+        (lambda: mg.rand(2, dtype=mg.int64), TypeError, "use randint"),
+        (lambda: mg.randint(5, 5, (2,)), ValueError, "larger high"),
+        (lambda: mg.grad(mg.ones(2, requires_grad=True).sum(), []), RuntimeError, "at least one"),
+        (lambda: mg.tensor(float("nan"), dtype=mg.int64), ValueError, "NaN to integer$"),
+        (lambda: mg.detect_anomaly(True), TypeError, "takes no argument"),
+        (lambda: mg.clamp, AttributeError, r"use clip\(min, max\)"),
+        (lambda: mg.ones(2).view(2, 1), AttributeError, r"use reshape"),
+        (lambda: mg.laws.check_op("tanh"), TypeError, "check_op got 'tanh'"),
+        (lambda: define(lambda xp, x: x), TypeError, r"write @op\(rule"),
+        (lambda: mg.cat([1.0, mg.ones(2)]), TypeError, "give a tensor"),
+    ],
+)
+def test_a_mistake_with_the_catalogue_is_told_with_what_to_type(mistake, kind, words):
+    with pytest.raises(kind, match=words):
+        mistake()
+
+
+@pytest.mark.parametrize("result", [None, 3.0, [1.0]])
+def test_a_forward_that_gives_no_array_is_named(result, own_ops):
+    @define(None, method=False)
+    def t_no_array(xp, x):
+        """Wrong."""
+        return result
+
+    with pytest.raises(mg.DTypeError, match="the forward of t_no_array gave"):
+        t_no_array(mg.ones(2))
+
+
+def test_randint_takes_a_high_and_a_size():
+    t = mg.randint(10, (3, 2))
+    assert t.shape == (3, 2)
+    assert 0 <= t.amin().item() <= t.amax().item() < 10

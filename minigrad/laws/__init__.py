@@ -26,16 +26,19 @@ def check_op(op: Any, calls: int = 20, seed: int = 0, device: str = "cpu") -> No
 
     Raises:
         AssertionError: a law does not hold; says which, and how.
+        TypeError: op is not an op.
 
     Example:
         >>> import minigrad as mg
         >>> from minigrad.laws import check_op
         >>> check_op(mg.tanh, calls=3)
     """
+    if not hasattr(op, "op"):
+        raise TypeError(f"check_op got {op!r}: give a function that @op or @fused made")
     for name, law in LAWS.items():
         for k in range(calls):
             try:
                 law(Sample.of(op.op, Draw.seeded(seed + k), device))
             except AssertionError as error:
-                error.add_note(f"law {name}, seed {seed + k}")
+                error.add_note(f"law {name} of op {op.op.name}, seed {seed + k}")
                 raise

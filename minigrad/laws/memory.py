@@ -11,8 +11,9 @@ import numpy as np
 from .. import dtypes
 from ..errors import GraphError
 from ..gradient import grad
+from ..graph import saved_arrays
 from ..modes import no_grad
-from ..watching import node_of, saved_arrays
+from ..watching import node_of
 from .book import law
 from .sample import Sample, listed, weights
 
@@ -46,6 +47,22 @@ def inputs_stay_as_they_are(s: Sample) -> None:
 
 
 @law
+def a_rule_writes_into_nothing_that_it_is_given(s: Sample) -> None:
+    """Not into the cotangent, which others get too, nor into what was saved."""
+    ys = [y for y in s.outputs(*s.tensors()) if y.requires_grad]
+    node = node_of(tuple(ys))
+    if node is None:
+        return
+    gs = tuple([weights(y).array for y in ys])
+    given = [*gs, *[array for _, array in saved_arrays(node)]]
+    before = [array.copy() for array in given]
+    s.op.pull(gs if len(gs) > 1 else gs[0], node.saved, node.parents)
+    for array, old in zip(given, before, strict=True):
+        same = bool((array == old).all())
+        assert same, f"a rule of {s.op.name} wrote into its cotangent or into what was saved"
+
+
+@law
 def results_own_their_memory_or_are_read_only(s: Sample) -> None:
     """Only an op that says `view=True` shares memory with its input, and nobody writes there."""
     tensors = s.tensors()
@@ -69,7 +86,8 @@ def nothing_is_kept_but_what_the_rules_name(s: Sample) -> None:
     y = s.call(*tensors)
     unnamed = [weakref.ref(t.array) for t, name in zip(tensors, names, strict=True)
                if name not in named]  # fmt: skip
-    kept = {id(a) for a in saved_arrays(node_of(y))}
+    node = node_of(y)
+    kept = {id(array) for _, array in saved_arrays(node)} if node is not None else set()
     allowed = {id(t.array) for t, name in zip(tensors, names, strict=True) if name in named}
     ours = {id(t.array) for t in tensors}
     assert kept & ours <= allowed, f"{s.op.name} keeps an input that no rule names"

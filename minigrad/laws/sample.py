@@ -39,6 +39,9 @@ class Sample:
                 "so that the laws can try it"
             )
         arrays, statics = op.samples(draw)
+        assert op.variadic or len(arrays) == len(op.inputs), (
+            f"the samples of op {op.name} drew {len(arrays)} arrays for its inputs {op.inputs}"
+        )
         return cls(op, tuple(arrays), statics, draw, device)
 
     @property

@@ -17,10 +17,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..op import Hint, cast, fused
+from ..op import Hint, fused
 from ..samples import anything, nonzero, positive
 from .elementwise import rsqrt
-from .reduce import sum
+from .reduce import like, sum, wide
 from .shape import reshape
 from .sums import count, kept_shape, total
 
@@ -29,26 +29,26 @@ from .sums import count, kept_shape, total
 
 def batch_norm_reference(x, gamma, beta, *, axes, eps):
     """Composed: gamma · (x - mean) / √(var + eps) + beta, and each channel's mean and variance."""
-    c, mean, var = _moments(_wide(x), axes)
+    c, mean, var = _moments(wide(x), axes)
     y = _channels(gamma, x, axes) * (c * rsqrt(var + eps)) + _channels(beta, x, axes)
-    return _like(y, x), reshape(mean, (-1,)), reshape(var, (-1,))
+    return like(y, x), reshape(mean, (-1,)), reshape(var, (-1,))
 
 
 def batch_norm_grad_reference(x, gamma, dy, *, axes, eps):
     """Composed: dx, dgamma and dbeta by the closed form (see `batch_norm_grad`)."""
-    c, _, var = _moments(_wide(x), axes)
+    c, _, var = _moments(wide(x), axes)
     r = rsqrt(var + eps)
-    xhat, dy = c * r, _wide(dy)
+    xhat, dy = c * r, wide(dy)
     n = count(x.shape, axes) or 1
     dgamma, dbeta = sum(dy * xhat, axes, keepdims=True), sum(dy, axes, keepdims=True)
     dx = _channels(gamma, x, axes) * r * (dy - dbeta / n - xhat * (dgamma / n))
-    return _like(dx, x), reshape(dgamma, (-1,)), reshape(dbeta, (-1,))
+    return like(dx, x), reshape(dgamma, (-1,)), reshape(dbeta, (-1,))
 
 
 def batch_norm_eval_reference(x, mean, var, gamma, beta, *, axes, eps):
     """Composed: the affine map gamma · (x - mean) / √(var + eps) + beta with given statistics."""
     mean, var, gamma, beta = (_channels(each, x, axes) for each in (mean, var, gamma, beta))
-    return _like(gamma * ((_wide(x) - mean) * rsqrt(var + eps)) + beta, x)
+    return like(gamma * ((wide(x) - mean) * rsqrt(var + eps)) + beta, x)
 
 
 def _moments(x, axes):
@@ -64,16 +64,6 @@ def _moments(x, axes):
 def _channels(value, x, axes):
     """One value for each channel, in a shape that meets x."""
     return value if isinstance(value, int | float) else reshape(value, kept_shape(x.shape, axes))
-
-
-def _wide(x):
-    """float16 is computed in float32."""
-    return cast(x, dtype=np.dtype(np.float32)) if x.dtype == np.float16 else x
-
-
-def _like(y, x):
-    """In the input's dtype, whatever the parameters' was."""
-    return y if y.dtype == x.dtype else cast(y, dtype=x.dtype)
 
 
 # ---- the same by hand ----------------------------------------------------------------------------
@@ -114,11 +104,11 @@ def batch_norm(xp, x, gamma, beta, *, axes, eps):
     >>> y.tolist(), mean.tolist(), var.tolist()
     ([[-1.0], [1.0]], [2.0], [1.0])
     """
-    c, var, hint = _normaliser(xp, _wide(x), axes, eps)
+    c, var, hint = _normaliser(xp, wide(x), axes, eps)
     m, d, r = hint
     c *= _as(r * _kept(gamma, r), c)
     c += _as(_kept(beta, r), c)
-    return (_like(c, x), (m + d).reshape(-1), _as(var.reshape(-1), c)), hint
+    return (like(c, x), (m + d).reshape(-1), _as(var.reshape(-1), c)), hint
 
 
 @batch_norm.vjp
@@ -138,10 +128,10 @@ def batch_norm_grad(xp, x, gamma, dy, *, axes, eps, hint=None):
     >>> dx.tolist(), dgamma.tolist(), dbeta.tolist()
     ([[0.0], [0.0]], [2.0], [2.0])
     """
-    wide, dy = _wide(x), _wide(dy)
-    m, d, r = hint or _normaliser(xp, wide, axes, eps)[2]
+    x_, dy = wide(x), wide(dy)
+    m, d, r = hint or _normaliser(xp, x_, axes, eps)[2]
     n = count(x.shape, axes) or 1
-    dx = wide - m  # = c + d; d is taken out of the sums, which is cheaper than out of every value
+    dx = x_ - m  # = c + d; d is taken out of the sums, which is cheaper than out of every value
     dbeta = total(xp, dy, axes)
     dgamma = (total(xp, dy * dx, axes) - d * dbeta) * r
     slope = dgamma * r / n
@@ -149,7 +139,7 @@ def batch_norm_grad(xp, x, gamma, dy, *, axes, eps, hint=None):
     dx += dy
     dx += _as(d * slope - dbeta / n, dx)
     dx *= _as(r * _kept(gamma, r), dx)
-    return _like(dx, x), _as(dgamma.reshape(-1), dx), _as(dbeta.reshape(-1), dx)
+    return like(dx, x), _as(dgamma.reshape(-1), dx), _as(dbeta.reshape(-1), dx)
 
 
 @fused(reference=batch_norm_eval_reference, samples=_eval_samples)
@@ -164,11 +154,11 @@ def batch_norm_eval(xp, x, mean, var, gamma, beta, *, axes, eps):
     [[-0.5], [1.0]]
     """
     kept = kept_shape(x.shape, axes)
-    c = _wide(x) - mean.reshape(kept).astype(_wide(x).dtype)
+    c = wide(x) - mean.reshape(kept).astype(wide(x).dtype)
     r = 1 / xp.sqrt(var.reshape(kept).astype(np.float64) + eps)
     c *= _as(r * _kept(gamma, r), c)
     c += _as(_kept(beta, r), c)
-    return _like(c, x)
+    return like(c, x)
 
 
 def _normaliser(xp, x, axes, eps):

@@ -159,7 +159,8 @@ def getitem(xp, x, *, key):
     On a GPU, integers out of range wrap silently, as CuPy has it, and a mask that lives there
     waits: how many values it selects must be seen (`where` and `masked_fill` need not know).
 
-    Differs from PyTorch: steps may be negative.
+    Differs from PyTorch: steps may be negative; a list is one index, and arrays that slices keep
+    apart bring their axes to the front, as in NumPy.
 
     >>> mg.tensor([[1.0, 2.0], [3.0, 4.0]])[[0, 0, 1], ::-1]
     tensor([[2., 1.],

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..dtypes import NUMBER
 from ..errors import DTypeError, ShapeError
-from ..op import fused, op
+from ..op import cast, fused, op
 from ..samples import along, anything, apart, bits, reduction
 from .elementwise import exp, sqrt
 from .piecewise import where
@@ -103,24 +103,44 @@ def _check_correction(correction):
         raise DTypeError(f"correction was given as {correction!r}: give a finite number (0 or 1)")
 
 
-def _spread_samples(scale):
+def _spread_samples(*scales):
     """Three values or more: of two, the deviation is linear, and its curvature mere rounding."""
 
     def sample(draw):
-        x = apart(draw, draw.shape(least=1, side=(3, 4))) * scale
+        x = apart(draw, draw.shape(least=1, side=(3, 4))) * draw.one_of(*scales)
         options = {"correction": draw.one_of(0, 1, 0.5), "keepdims": draw.flag()}
         return (x,), {"axis": draw.axes(x.ndim)} | options
 
     return sample
 
 
+def wide(x):
+    """float16 is computed in float32."""
+    return cast(x, dtype=np.dtype(np.float32)) if x.dtype == np.float16 else x
+
+
+def like(y, x):
+    """In the dtype of x, whatever it was computed in."""
+    return y if y.dtype == x.dtype else cast(y, dtype=x.dtype)
+
+
 def var_reference(x, *, axis=None, correction=1, keepdims=False):
     """Composed: squared deviations over n - correction; NaN unless that is positive."""
     axes = axes_of(axis, x.ndim)
     n = count(x.shape, axes) - correction
-    c = x - mean(x, axes, keepdims=True)
+    c = wide(x)
+    c = c - mean(c, axes, keepdims=True)
     c = c - mean(c, axes, keepdims=True)  # the rounding of the first mean
-    return sum(c * c, axes, keepdims) * (1 / n if n > 0 else math.nan)
+    return like(sum(c * c, axes, keepdims) * (1 / n if n > 0 else math.nan), x)
+
+
+def _variance(xp, x, axes, correction):
+    """In float64, with the reduced axes kept."""
+    _check_correction(correction)
+    n, c = count(x.shape, axes), wide(x)
+    for _ in range(2):  # the second time it takes out the rounding of the first mean
+        c = c - (total(xp, c, axes) / (n or 1)).astype(c.dtype)
+    return total(xp, c * c, axes) * (1 / (n - correction) if n > correction else math.nan)
 
 
 @fused(reference=var_reference, method=True, floating=True, samples=_spread_samples(1))
@@ -137,24 +157,19 @@ def var(xp, x, *, axis=None, correction=1, keepdims=False):
     >>> mg.tensor([1.0, 2.0, 3.0]).var(), mg.tensor([1.0, 2.0, 3.0]).var(correction=-1)
     (tensor(1.), tensor(0.5))
     """
-    _check_correction(correction)
     axes = axes_of(axis, x.ndim)
-    n = count(x.shape, axes)
-    c = x - (total(xp, x, axes) / (n or 1)).astype(x.dtype)
-    c -= (total(xp, c, axes) / (n or 1)).astype(x.dtype)
-    scale = 1 / (n - correction) if n > correction else math.nan
-    return _rounded(x, total(xp, c * c, axes) * scale, _reduced(x.shape, axes, keepdims))
+    return _rounded(x, _variance(xp, x, axes, correction), _reduced(x.shape, axes, keepdims))
 
 
 def std_reference(x, *, axis=None, correction=1, keepdims=False):
     """Composed: the root of the variance, whose slope at 0 is taken to be 0."""
-    v = var(x, axis, correction, keepdims)
+    v = var(wide(x), axis, correction, keepdims)
     flat = v == 0
-    return where(flat, 0, sqrt(where(flat, 1, v)))
+    return like(where(flat, 0, sqrt(where(flat, 1, v))), x)
 
 
-# four times apart: far from the kink at 0, which a small variance is close to
-@fused(reference=std_reference, method=True, floating=True, samples=_spread_samples(4))
+# far apart: away from the kink at 0, and so far that the variance is beyond float16
+@fused(reference=std_reference, method=True, floating=True, samples=_spread_samples(4, 200))
 def std(xp, x, *, axis=None, correction=1, keepdims=False):
     """√var(x).        d std = d var / (2 std), and 0 where std is 0
 
@@ -166,7 +181,9 @@ def std(xp, x, *, axis=None, correction=1, keepdims=False):
     >>> mg.grad(mg.std(x), x)[0]
     tensor([0., 0., 0.])
     """
-    return xp.sqrt(var.forward(xp, x, axis=axis, correction=correction, keepdims=keepdims))
+    axes = axes_of(axis, x.ndim)
+    y = xp.sqrt(_variance(xp, x, axes, correction))
+    return _rounded(x, y, _reduced(x.shape, axes, keepdims))
 
 
 # ---- truth

@@ -20,6 +20,13 @@ and, but for those of several tensors, a method of Tensor. In a rule, g is the c
 output and y the output; every op obeys the laws of `minigrad/laws`.
 """
 DIFFERS = "Differs from PyTorch: "
+EVERYWHERE = {  # what holds of many ops at once
+    "ops with an axis": "a number has no axis (PyTorch takes 0 and -1 for one), and an empty tuple "
+    "names none, as in NumPy (PyTorch reads it as all)",
+    "ops of several tensors": "a tensor without axes widens others as any tensor does; Python's "
+    "and NumPy's numbers do not",
+    "ops on arrays": "given bare arrays, and no tensor, an op gives a bare array",
+}
 
 
 def book() -> str:
@@ -52,6 +59,7 @@ def page(op: Op) -> str:
 def differences() -> str:
     """The table of what PyTorch does otherwise, from the docstrings."""
     lines = ["## Where the ops differ from PyTorch's", "", "| op | difference |", "|---|---|"]
+    lines += [f"| {many} | {text} |" for many, text in EVERYWHERE.items()]
     for name in sorted(registry):
         paragraphs = registry[name].doc.split("\n\n")
         found = [p for p in paragraphs if p.startswith(DIFFERS)]
