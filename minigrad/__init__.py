@@ -50,7 +50,8 @@ def __getattr__(name: str) -> object:
         hint = _advice(name) or ": dir(minigrad) lists what it has"
         raise AttributeError(f"minigrad has no {name!r}{hint}")
     if not found.method:
-        raise AttributeError(f"{name} is an op without a name in mg: see minigrad.nn.functional")
+        room = found.forward.__module__
+        raise AttributeError(f"{name} is not a name of mg: write `from {room} import {name}`")
     return found.call
 
 

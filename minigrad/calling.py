@@ -238,5 +238,6 @@ def reraise(op: Any, error: Exception, given: tuple[Any, ...], statics: dict[str
         error.add_note(f"in {what}")
         raise error
     meet = " (shapes meet from the right: each length equal, or 1; .unsqueeze(axis) adds one)"
-    hint = meet if "broadcast" in str(error) and op.unified == op.inputs else ""
+    several_meet = len(op.inputs) > 1 and op.unified == op.inputs
+    hint = meet if several_meet and "broadcast" in str(error) else ""
     raise kind(f"{what}: {str(error).strip()}{hint}") from error

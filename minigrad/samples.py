@@ -11,7 +11,7 @@ reach of a finite difference.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -141,7 +141,12 @@ def _none(draw: Draw) -> dict[str, Any]:
 
 
 def elementwise(*domains: Domain, options: Options = _none) -> Sampler:
-    """Ops on arrays that broadcast together, one domain for each."""
+    """Ops on arrays that broadcast together.
+
+    Args:
+        domains: for each input, where its values lie: a function of the draw and of a shape.
+        options: static arguments, a function of the draw.
+    """
 
     def sample(draw: Draw) -> tuple[tuple[Values, ...], dict[str, Any]]:
         shapes = draw.shapes(len(domains))
@@ -154,7 +159,13 @@ def elementwise(*domains: Domain, options: Options = _none) -> Sampler:
 def reduction(
     domain: Domain = anything, side: tuple[int, int] = (0, 3), options: Options = _none
 ) -> Sampler:
-    """Ops with `axis` (None, one or several) and `keepdims`."""
+    """Ops with `axis` (None, one or several) and `keepdims`.
+
+    Args:
+        domain: where the values lie.
+        side: the least and the largest length of an axis.
+        options: further static arguments, a function of the draw.
+    """
 
     def sample(draw: Draw) -> tuple[tuple[Values, ...], dict[str, Any]]:
         x = domain(draw, draw.shape(side=side))
@@ -166,7 +177,7 @@ def reduction(
 def along(
     domain: Domain = anything, side: tuple[int, int] = (1, 3), options: Options = _none
 ) -> Sampler:
-    """Ops along one axis."""
+    """Ops along one axis, `axis`; the arguments are those of `reduction`."""
 
     def sample(draw: Draw) -> tuple[tuple[Values, ...], dict[str, Any]]:
         x = domain(draw, draw.shape(least=1, side=side))
@@ -176,18 +187,18 @@ def along(
 
 
 def one_array(statics: Callable[[Draw, Shape], dict[str, Any]], least: int = 0) -> Sampler:
-    """Ops on one array of any values, whose static arguments depend on its shape."""
+    """Ops on one array of any values.
+
+    Args:
+        statics: the static arguments, a function of the draw and of the array's shape.
+        least: how many axes it has at least.
+    """
 
     def sample(draw: Draw) -> tuple[tuple[Values, ...], dict[str, Any]]:
         x = anything(draw, draw.shape(least=least))
         return (x,), statics(draw, x.shape)
 
     return sample
-
-
-def arrays(*shapes: Sequence[int], domain: Domain = anything, **statics: Any) -> Sampler:
-    """One call: arrays of these shapes, and these static arguments."""
-    return lambda draw: (tuple([domain(draw, tuple(shape)) for shape in shapes]), statics)
 
 
 def any_of(*samplers: Sampler) -> Sampler:

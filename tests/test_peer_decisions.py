@@ -14,7 +14,7 @@ from test_peer_edges import DECIDED_POINTS, DECIDED_ROWS
 import minigrad as mg
 from minigrad.op import registry
 from minigrad.ops.reduce import sum_to
-from minigrad.ops.reference import DIFFERS
+from minigrad.ops.catalogue import DIFFERS
 
 MATRIX = [[2.0, 1.0], [1.0, 3.0]]
 TIED = [1.0, 2.0, 2.0, 1.0]

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend
 from ..errors import DeviceError, DTypeError, GraphError, ShapeError
 from ..gradient import grad
 from ..op import Op
@@ -90,12 +89,6 @@ class Sample:
     def outputs(self, *values: Any) -> list[Any]:
         """The outputs that may carry a gradient."""
         return [y for i, y in enumerate(listed(self.call(*values))) if i not in self.op.constant]
-
-    def forward(self, *arrays: Any) -> list[Any]:
-        """The bare forward's outputs, without its hint."""
-        xp = backend.of(arrays[0]).xp
-        y = self.op.forward(xp, *arrays, **self.statics)
-        return listed(y[0] if isinstance(y, tuple) and type(y[-1]).__name__ == "Hint" else y)
 
     def gradients(self, tensors: list[Tensor], **options: Any) -> list[Tensor | None]:
         """Gradients of weighted outputs with respect to the floating inputs."""

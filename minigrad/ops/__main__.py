@@ -3,11 +3,13 @@
 `python -m minigrad.ops NAME ...` prints these.
 """
 
+import contextlib
 import sys
 
 from ..op import registry
-from .reference import book, page
+from .catalogue import book, page
 
 if unknown := [name for name in sys.argv[1:] if name not in registry]:
     sys.exit(f"there is no op {', '.join(unknown)}; there are: {', '.join(sorted(registry))}")
-print("\n".join(page(registry[name]) for name in sys.argv[1:]) or book())
+with contextlib.suppress(BrokenPipeError):  # `| head` has seen enough
+    print("\n".join(page(registry[name]) for name in sys.argv[1:]) or book(), flush=True)

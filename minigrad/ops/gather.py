@@ -1,4 +1,7 @@
-"""Reading and adding along one axis, at indices that are an input of the op."""
+"""Reading and adding along one axis, at indices that are an input of the op.
+
+An index out of range raises on the CPU; on a GPU it wraps silently, as CuPy has it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from ..errors import DTypeError, OutOfRangeError, ShapeError
 from ..op import op
 from ..samples import anything, below
 from .index import added, unindex, wider
-from .shape import axis_of, reshape
+from .shape import at, axis_of, reshape
 
 
 def _checked(index, x):
@@ -71,7 +74,7 @@ def gather(xp, x, index, *, axis):
 
     d gather x = gather dx
 
-    Differs from PyTorch: an index may be negative.  On a GPU, one out of range wraps silently.
+    Differs from PyTorch: an index may be negative.
 
     >>> mg.tensor([[1.0, 2.0], [3.0, 4.0]]).gather(1, mg.tensor([[0, 0], [1, 0]]))
     tensor([[1., 1.],
@@ -145,11 +148,6 @@ def scatter_add(xp, x, index, src, *, axis):
 # ---- an index into one axis ----------------------------------------------------------------------
 
 
-def _along(axis, index):
-    """The key that reads an index along one axis."""
-    return (*[slice(None)] * axis, index)
-
-
 def _bare(index, x):
     """The index of a rule, without the Tensor that it may be."""
     return _checked(getattr(index, "array", index), getattr(x, "array", x))
@@ -159,7 +157,7 @@ def _untaken(g, index, in_shapes, axis):
     shape = in_shapes[0]
     flat = (math.prod(shape),) if axis is None else shape
     place = 0 if axis is None else axis_of(axis, len(shape))
-    return reshape(unindex(g, shape=flat, key=_along(place, _bare(index, g))), shape)
+    return reshape(unindex(g, shape=flat, key=at(place, _bare(index, g))), shape)
 
 
 def _take_samples(draw):
@@ -175,8 +173,6 @@ def take(xp, x, index, *, axis=None):
     """x at integers along an axis (None: of the flattened x), in the index's shape there.
 
     d take x = take dx
-
-    On a GPU, an index out of range wraps silently.
 
     Differs from PyTorch: it has NumPy's axis as well.
 
@@ -237,4 +233,4 @@ def index_add(xp, x, index, source, *, axis, alpha=1):
     if isinstance(alpha, float) and dtype.kind != "f":
         raise DTypeError(f"alpha {alpha} would be cut to {dtype}: give an integer")
     values = source.astype(wider(dtype)) * alpha
-    return added(x.astype(wider(dtype)), _along(place, index), values, dtype)
+    return added(x.astype(wider(dtype)), at(place, index), values, dtype)

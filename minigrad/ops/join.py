@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 
 from ..backend import Array
 from ..dtypes import WHOLE
@@ -11,19 +10,14 @@ from ..errors import DTypeError, ShapeError
 from ..op import op
 from ..samples import anything
 from .index import getitem
-from .shape import axis_of, read_only
+from .shape import at, axis_of, read_only
 
 # ---- together ------------------------------------------------------------------------------------
 
 
-def _piece(axis, start, stop):
-    """The key that reads start:stop along one axis."""
-    return (*[slice(None)] * axis, slice(start, stop))
-
-
 def _pieces(lengths, axis):
     edges = [0, *itertools.accumulate(lengths)]
-    return [_piece(axis, start, stop) for start, stop in itertools.pairwise(edges)]
+    return [at(axis, slice(*ends)) for ends in itertools.pairwise(edges)]
 
 
 def _cat_samples(draw):
@@ -79,7 +73,7 @@ def stack(xp, *tensors, axis=0):
 @stack.vjp
 def _(g, needs, in_shapes, axis):
     axis = axis_of(axis, len(in_shapes[0]) + 1)
-    keys = [(*[slice(None)] * axis, i) for i in range(len(needs))]
+    keys = [at(axis, i) for i in range(len(needs))]
     return [getitem(g, key=key) if need else None for key, need in zip(keys, needs, strict=True)]
 
 
@@ -118,7 +112,7 @@ def split(xp, x, *, split_size, axis=0) -> tuple[Array, ...]:
         raise DTypeError(
             f"split_size was given as {split_size!r}: give a length, or a list of them"
         )
-    if math.fsum(sizes) != n or min(sizes, default=-1) < 0:
+    if sum(sizes) != n or min(sizes, default=-1) < 0:
         raise ShapeError(f"split_size {split_size}: the sizes must add up to the axis' length {n}")
     return tuple([read_only(x[key]) for key in _pieces(sizes, axis)])
 

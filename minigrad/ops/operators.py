@@ -90,9 +90,11 @@ def destination(where: tuple[Any, ...], dtype: Any, device: str | None) -> tuple
     """
     for each in where:
         if isinstance(each, str) and each not in np.sctypeDict:
-            device = each
+            device, before = each, device
         else:
-            dtype = each
+            dtype, before = each, dtype
+        if before is not None:
+            raise DTypeError(f"to() got {before!r} and {each!r}: give one dtype and one device")
     if device is not None:
         try:
             backend.named(device)

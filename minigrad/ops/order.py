@@ -16,7 +16,7 @@ from .compare import logical_or
 from .gather import ungather
 from .piecewise import where
 from .reduce import sum
-from .shape import axes_of, axis_of, broadcast_to, reshape, unsqueeze
+from .shape import at, axes_of, axis_of, broadcast_to, reshape, unsqueeze
 from .sums import count, kept_shape
 
 # ---- extreme values ------------------------------------------------------------------------------
@@ -256,6 +256,6 @@ def topk(xp, x, *, k, axis=-1, largest=True, sorted=True) -> tuple[Array, Array]
         raise DTypeError(f"k was given as {k!r}: give a whole number")
     if not 0 <= k <= x.shape[axis]:
         raise OutOfRangeError(f"k = {k} of {x.shape[axis]} values: give 0 to {x.shape[axis]}")
-    index = _order(xp, x, axis, largest)[(*[slice(None)] * axis, slice(k))]
+    index = _order(xp, x, axis, largest)[at(axis, slice(k))]
     index = xp.ascontiguousarray(index)  # what is left out need not be kept
     return xp.take_along_axis(x, index, axis), index

@@ -11,6 +11,7 @@ from ..errors import DTypeError, ShapeError
 from ..op import op
 from ..samples import anything
 from .index import unindex
+from .shape import at
 
 
 def widths_of(pad, ndim):
@@ -74,7 +75,7 @@ def _border_steps(shape, widths, mode):
         if mode == "reflect":
             places = (n - 1) - np.abs((n - 1) - np.abs(places))
         places = places % n if mode == "circular" else np.clip(places, 0, n - 1)
-        yield (*[slice(None)] * axis, places), shape
+        yield at(axis, places), shape
         shape = (*shape[:axis], len(places), *shape[axis + 1 :])
 
 

@@ -13,7 +13,7 @@ from ..op import op
 from ..samples import anything
 from .index import unindex
 from .reduce import sum
-from .shape import axes_of, axis_of, reshape
+from .shape import at, axes_of, axis_of, reshape
 
 
 def _flip_samples(draw):
@@ -116,7 +116,7 @@ def _unrepeat(g, in_shapes, repeats, axis):
     shape = in_shapes[0]
     flat = (math.prod(shape),) if axis is None else shape
     axis = 0 if axis is None else axis_of(axis, len(shape))
-    key = (*[slice(None)] * axis, _repeats(repeats, flat[axis]))
+    key = at(axis, _repeats(repeats, flat[axis]))
     return reshape(unindex(g, shape=flat, key=key), shape)
 
 
@@ -135,4 +135,4 @@ def repeat_interleave(xp, x, *, repeats, axis=None):
     x = x.reshape(-1) if axis is None else x
     axis = 0 if axis is None else axis_of(axis, x.ndim)
     places = xp.asarray(_repeats(repeats, x.shape[axis]))
-    return x[(*[slice(None)] * axis, places)]
+    return x[at(axis, places)]

@@ -13,7 +13,7 @@ from ..samples import along, any_of, anything, reduction
 from .index import getitem
 from .join import cat
 from .reduce import sum
-from .shape import axes_of, axis_of, permute, reshape
+from .shape import at, axes_of, axis_of, permute, reshape
 from .sums import count, kept_shape
 
 
@@ -26,17 +26,12 @@ def _rounded(y, dtype):
     return cast(y, dtype=dtype) if dtype.kind == "f" and y.dtype != dtype else y
 
 
-def _along(axis, *bounds):
-    """The key that reads a slice along one axis."""
-    return (*[slice(None)] * axis, slice(*bounds))
-
-
 # ---- sums ----------------------------------------------------------------------------------------
 
 
 def _reversed(g, in_shapes, axis):
     """The adjoint of a running sum: the same from the other end."""
-    back = _along(axis_of(axis, len(in_shapes[0])), None, None, -1)
+    back = at(axis_of(axis, len(in_shapes[0])), slice(None, None, -1))
     return getitem(cumsum(getitem(g, key=back), axis), key=back)
 
 
@@ -108,8 +103,8 @@ def cumprod_reference(x, *, axis):
     axis = axis_of(axis, x.ndim)
     n, y = x.shape[axis], cast(x, dtype=_wide(x.dtype))
     for step in (2**i for i in range(max(n - 1, 0).bit_length())):
-        moved = getitem(y, key=_along(axis, step, None)) * getitem(y, key=_along(axis, -step))
-        y = cat([getitem(y, key=_along(axis, step)), moved], axis)
+        moved = getitem(y, key=at(axis, slice(step, None))) * getitem(y, key=at(axis, slice(-step)))
+        y = cat([getitem(y, key=at(axis, slice(step))), moved], axis)
     return _rounded(y, x.dtype)
 
 

@@ -44,6 +44,11 @@ def axis_of(axis, ndim, name="axis"):
     return axes_of(axis, ndim)[0]
 
 
+def at(axis, part):
+    """The key that reads `part`, a slice or indices, along one axis."""
+    return (*[slice(None)] * axis, part)
+
+
 # ---- the same values in another shape ------------------------------------------------------------
 
 

@@ -15,9 +15,10 @@ from ..op import Op, registry
 HEAD = """\
 # The ops
 
-{count} ops, written from the registry by `python -m minigrad.ops`; each is a function of `mg`
-and, but for those of several tensors, a method of Tensor. In a rule, g is the cotangent of the
-output and y the output; every op obeys the laws of `minigrad/laws`.
+{count} ops, written from the registry by `python -m minigrad.ops`. {named} are functions of `mg`
+and, but for those of a list of tensors, methods of Tensor; the others are what derivatives and
+`minigrad.nn` are made of. In a rule, g is the cotangent of the output and y the output; every op
+obeys the laws of `minigrad/laws`.
 """
 DIFFERS = "Differs from PyTorch: "
 EVERYWHERE = {  # what holds of many ops at once
@@ -32,7 +33,8 @@ EVERYWHERE = {  # what holds of many ops at once
 def book() -> str:
     """The whole page: every op by its file, then the table of differences from PyTorch."""
     ops = sorted(registry.values(), key=lambda op: (op.forward.__module__, not op.method, op.name))
-    parts, room = [HEAD.format(count=len(ops))], ""
+    named = sum(op.method for op in ops)
+    parts, room = [HEAD.format(count=len(ops), named=named)], ""
     for op in ops:
         if op.forward.__module__ != room:
             room = op.forward.__module__
@@ -44,12 +46,12 @@ def book() -> str:
 def page(op: Op) -> str:
     """One op: how it is called, its docstring, its rules as they are written."""
     where = "mg." if op.method else f"{op.forward.__module__}."
-    facts = [
-        *["shares memory with its input, read-only"] * op.view,
-        *[f"output {i} carries no gradient" for i in op.constant],
-        *[f"fused: {op.reference.__name__} says what it means" for _ in [0] if op.reference],
-        *["not differentiable"] * (not op.differentiable),
-    ]
+    facts = ["shares memory with its input, read-only"] if op.view else []
+    facts += [f"output {i} carries no gradient" for i in op.constant]
+    if op.reference:
+        facts.append(f"fused: {op.reference.__name__} says what it means")
+    if not op.differentiable:
+        facts.append("not differentiable")
     lines = [f"### {where}{op.name}({codegen.signature(op)})", "", *_prose(op.doc), ""]
     lines += [f"{'; '.join(facts).capitalize()}.", ""] if facts else []
     lines += ["```python", *rules_of(op), "```", ""] if op.differentiable else []
