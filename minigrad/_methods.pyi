@@ -291,6 +291,8 @@ class Methods:
 
         d gather x = gather dx
 
+        On a GPU, an index out of range wraps silently.
+
         Differs from PyTorch: an index may be negative.
 
         >>> mg.tensor([[1.0, 2.0], [3.0, 4.0]]).gather(1, mg.tensor([[0, 0], [1, 0]]))
@@ -713,6 +715,8 @@ class Methods:
         """x at integers along an axis (None: of the flattened x), in the index's shape there.
 
         d take x = take dx
+
+        On a GPU, an index out of range wraps silently.
 
         Differs from PyTorch: it has NumPy's axis as well.
 

@@ -225,7 +225,8 @@ def op(
         rules: pull-backs in the inputs' order; None for an input without a gradient (indices,
             masks).
         method: whether the op becomes a method of Tensor and a name in `mg`.
-        samples: calls to try the op with (see samples.py): they put it under every law.
+        samples: calls to try the op with (see samples.py): they put it under every law;
+            `@name.samples` gives them too.
         constant: outputs (by position) that carry no gradient.
         outputs: names of several outputs, which make them a named tuple: "values indices".
         star: the static argument that the public function takes as `*args` (shapes, axes).
@@ -285,7 +286,11 @@ def _defined(new: Op, method: bool) -> Any:
         new.define(rule)
         return rule
 
-    new.call.vjp, new.call.kernel = vjp, new.kernel
+    def samples(sampler: Sampler) -> Sampler:
+        new.samples = sampler
+        return sampler
+
+    new.call.vjp, new.call.kernel, new.call.samples = vjp, new.kernel, samples
     new.call.forward, new.call.reference = new.forward, new.reference
     return new.call
 

@@ -13,8 +13,8 @@ from test_peer_edges import DECIDED_POINTS, DECIDED_ROWS
 
 import minigrad as mg
 from minigrad.op import registry
-from minigrad.ops.reduce import sum_to
 from minigrad.ops.catalogue import DIFFERS
+from minigrad.ops.reduce import sum_to
 
 MATRIX = [[2.0, 1.0], [1.0, 3.0]]
 TIED = [1.0, 2.0, 2.0, 1.0]

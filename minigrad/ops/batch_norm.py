@@ -69,31 +69,7 @@ def _channels(value, x, axes):
 # ---- the same by hand ----------------------------------------------------------------------------
 
 
-def _batch(draw):
-    """x (N, C, …), empty or spread over more than 1 in a channel, its axes and eps, and (C,)."""
-    shape = (draw.one_of(0, 2, 3, 4), draw.integer(1, 2), *draw.shape(most=2, side=(1, 2)))
-    x = nonzero(draw, shape)
-    x[:1], x[1:2] = positive(draw, x[:1].shape), -positive(draw, x[:1].shape)
-    return x, {"axes": (0, *range(2, x.ndim)), "eps": draw.one_of(1e-5, 1e-3, 0.1)}, shape[1:2]
-
-
-def _train_samples(draw):
-    x, statics, channels = _batch(draw)
-    return (x, anything(draw, channels), anything(draw, channels)), statics
-
-
-def _grad_samples(draw):
-    x, statics, channels = _batch(draw)
-    return (x, anything(draw, channels), anything(draw, x.shape)), statics
-
-
-def _eval_samples(draw):
-    x, statics, channels = _batch(draw)
-    given = [domain(draw, channels) for domain in (anything, positive, anything, anything)]
-    return (x, *given), statics
-
-
-@fused(reference=batch_norm_reference, constant=(1, 2), samples=_train_samples)
+@fused(reference=batch_norm_reference, constant=(1, 2))
 def batch_norm(xp, x, gamma, beta, *, axes, eps):
     """y, mean, var: x normalised by its own statistics, which carry no gradient.
 
@@ -116,7 +92,7 @@ def _(g, x, gamma, axes, eps, hint):
     return batch_norm_grad(x, gamma, g, axes=axes, eps=eps, hint=hint)
 
 
-@fused(reference=batch_norm_grad_reference, samples=_grad_samples)
+@fused(reference=batch_norm_grad_reference)
 def batch_norm_grad(xp, x, gamma, dy, *, axes, eps, hint=None):
     """dx, dgamma, dbeta: the closed form of batch_norm's derivative, in two passes over x and dy.
 
@@ -142,7 +118,7 @@ def batch_norm_grad(xp, x, gamma, dy, *, axes, eps, hint=None):
     return like(dx, x), _as(dgamma.reshape(-1), dx), _as(dbeta.reshape(-1), dx)
 
 
-@fused(reference=batch_norm_eval_reference, samples=_eval_samples)
+@fused(reference=batch_norm_eval_reference)
 def batch_norm_eval(xp, x, mean, var, gamma, beta, *, axes, eps):
     """x normalised by given statistics (C,): an affine map, differentiable in all five inputs.
 
@@ -181,3 +157,33 @@ def _kept(value, like):
 def _as(value, like):
     """A channel's numbers in the dtype of the array that they meet: rounded once, here."""
     return value.astype(like.dtype) if hasattr(value, "dtype") else value
+
+
+# ---- samples -------------------------------------------------------------------------------------
+
+
+def _batch(draw):
+    """x (N, C, …), empty or spread over more than 1 in a channel, its axes and eps, and (C,)."""
+    shape = (draw.one_of(0, 2, 3, 4), draw.integer(1, 2), *draw.shape(most=2, side=(1, 2)))
+    x = nonzero(draw, shape)
+    x[:1], x[1:2] = positive(draw, x[:1].shape), -positive(draw, x[:1].shape)
+    return x, {"axes": (0, *range(2, x.ndim)), "eps": draw.one_of(1e-5, 1e-3, 0.1)}, shape[1:2]
+
+
+@batch_norm.samples
+def _train_samples(draw):
+    x, statics, channels = _batch(draw)
+    return (x, anything(draw, channels), anything(draw, channels)), statics
+
+
+@batch_norm_grad.samples
+def _grad_samples(draw):
+    x, statics, channels = _batch(draw)
+    return (x, anything(draw, channels), anything(draw, x.shape)), statics
+
+
+@batch_norm_eval.samples
+def _eval_samples(draw):
+    x, statics, channels = _batch(draw)
+    given = [domain(draw, channels) for domain in (anything, positive, anything, anything)]
+    return (x, *given), statics

@@ -78,42 +78,10 @@ def _by_group(x, groups):
     return x.swapaxes(0, 1).reshape(groups, o // groups, b * oh * ow)
 
 
-def _geometry(draw):
-    """A geometry, images (N, C, H, W), weights, and outputs of the fitting shapes."""
-    two = draw.integer
-    padding = (two(0, 1), two(0, 1)), (two(0, 1), two(0, 1))
-    geometry = Geometry((two(1, 2), two(1, 2)), padding, (two(1, 2), two(1, 2)), draw.one_of(1, 2))
-    kernel = (two(1, 2), two(1, 2))
-    size = tuple(
-        d * (k - 1) + 1 + two(0, 2) for d, k in zip(geometry.dilation, kernel, strict=True)
-    )
-    n, each_in, each_out = two(0, 2), two(1, 2), two(1, 2)
-    x = anything(draw, (n, each_in * geometry.groups, *size))
-    w = anything(draw, (each_out * geometry.groups, each_in, *kernel))
-    y = anything(draw, (n, len(w), *geometry.output_size(size, kernel)))
-    return geometry, x, w, y
-
-
-def _conv_samples(draw):
-    geometry, x, w, _ = _geometry(draw)
-    return (x, w), {"geometry": geometry}
-
-
-def _conv_input_samples(draw):
-    geometry, x, w, y = _geometry(draw)
-    return (y, w), {"size": x.shape[2:], "geometry": geometry}
-
-
-def _conv_weight_samples(draw):
-    geometry, x, w, y = _geometry(draw)
-    return (x, y), {"kernel": w.shape[2:], "geometry": geometry}
-
-
 @op(
     lambda g, w, in_shapes, geometry: conv2d_input(g, w, in_shapes[0][2:], geometry),
     lambda g, x, in_shapes, geometry: conv2d_weight(x, g, in_shapes[1][2:], geometry),
     method=False,
-    samples=_conv_samples,
 )
 def conv2d(xp, x, w, *, geometry):
     """Cross-correlation of x (N, C, H, W) with w (O, C/groups, kh, kw) -> (N, O, oh, ow).
@@ -138,7 +106,6 @@ def conv2d(xp, x, w, *, geometry):
     lambda g, w, geometry: conv2d(g, w, geometry),
     lambda g, x, in_shapes, geometry: conv2d_weight(g, x, in_shapes[1][2:], geometry),
     method=False,
-    samples=_conv_input_samples,
 )
 def conv2d_input(xp, x, w, *, size, geometry):
     """The adjoint of conv2d in its input: x (N, O, oh, ow) back to (N, C, *size).
@@ -164,7 +131,6 @@ def conv2d_input(xp, x, w, *, size, geometry):
     lambda g, dy, in_shapes, geometry: conv2d_input(dy, g, in_shapes[0][2:], geometry),
     lambda g, x, geometry: conv2d(x, g, geometry),
     method=False,
-    samples=_conv_weight_samples,
 )
 def conv2d_weight(xp, x, dy, *, kernel, geometry):
     """The adjoint of conv2d in its weights: (O, C/groups, *kernel) from x and dy.
@@ -184,3 +150,40 @@ def conv2d_weight(xp, x, dy, *, kernel, geometry):
         patches = _patches(xp, x[block], kernel, geometry)
         dw += xp.matmul(_by_group(dy[block], groups), patches.swapaxes(1, 2))
     return dw.reshape(o, c // groups, *kernel)
+
+
+# ---- samples -------------------------------------------------------------------------------------
+
+
+def _geometry(draw):
+    """A geometry, images (N, C, H, W), weights, and outputs of the fitting shapes."""
+    two = draw.integer
+    padding = (two(0, 1), two(0, 1)), (two(0, 1), two(0, 1))
+    geometry = Geometry((two(1, 2), two(1, 2)), padding, (two(1, 2), two(1, 2)), draw.one_of(1, 2))
+    kernel = (two(1, 2), two(1, 2))
+    size = tuple(
+        d * (k - 1) + 1 + two(0, 2) for d, k in zip(geometry.dilation, kernel, strict=True)
+    )
+    n, each_in, each_out = two(0, 2), two(1, 2), two(1, 2)
+    x = anything(draw, (n, each_in * geometry.groups, *size))
+    w = anything(draw, (each_out * geometry.groups, each_in, *kernel))
+    y = anything(draw, (n, len(w), *geometry.output_size(size, kernel)))
+    return geometry, x, w, y
+
+
+@conv2d.samples
+def _conv_samples(draw):
+    geometry, x, w, _ = _geometry(draw)
+    return (x, w), {"geometry": geometry}
+
+
+@conv2d_input.samples
+def _conv_input_samples(draw):
+    geometry, x, w, y = _geometry(draw)
+    return (y, w), {"size": x.shape[2:], "geometry": geometry}
+
+
+@conv2d_weight.samples
+def _conv_weight_samples(draw):
+    geometry, x, w, y = _geometry(draw)
+    return (x, y), {"kernel": w.shape[2:], "geometry": geometry}

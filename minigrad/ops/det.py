@@ -23,16 +23,6 @@ from .shape import reshape, unsqueeze
 SMALL = 3  # matrices up to this size are differentiated as the polynomials that determinants are
 
 
-def _det_samples(draw):
-    """Matrices of which some of a batch have rank n - 1 or n - 2."""
-    n = draw.one_of(0, 1, 2, 3, 4, 5)
-    x = invertible(draw, draw.shape(most=1, side=(0, 3)), n).copy()
-    for place in np.ndindex(x.shape[:-2]):
-        lost = draw.integer(0, 2) if n > 2 else 0
-        x[place][n - lost :] = x[place][:lost] * -0.5
-    return (x,), {}
-
-
 def det_reference(a):
     """Composed: det(P) · det(T - R P⁻¹ Q), where uᵀ a v = [[P, Q], [R, T]] and T is small.
 
@@ -130,13 +120,7 @@ def _constant(values, like, dtype=None):
     return backend.of(array).xp.asarray(values, dtype or array.dtype)
 
 
-def _regular_det_samples(draw):
-    n = draw.one_of(0, 2, 3, 4)  # of a number the second derivative is 0: nothing to compare
-    return (invertible(draw, draw.shape(most=1, side=(0, 2)), n),), {}
-
-
-@op(lambda g, a, y: reshape(g * y, (*y.shape, 1, 1)) * mT(inv(a)), method=False, floating=True,
-    samples=_regular_det_samples)  # fmt: skip
+@op(lambda g, a, y: reshape(g * y, (*y.shape, 1, 1)) * mT(inv(a)), method=False, floating=True)
 def regular_det(xp, a):
     """The determinant of matrices that have an inverse.        d det a = det a · tr(a⁻¹ da)
 
@@ -148,7 +132,7 @@ def regular_det(xp, a):
         return xp.linalg.det(wide(a)).astype(a.dtype, copy=False)
 
 
-@fused(reference=det_reference, method=True, floating=True, samples=_det_samples)
+@fused(reference=det_reference, method=True, floating=True)
 def det(xp, a):
     """The determinant of matrices (…, n, n); 1 for n = 0.        d det a = tr(adj(a) da)
 
@@ -165,3 +149,23 @@ def det(xp, a):
             [-2.,  1.]])
     """
     return regular_det.forward(xp, a)
+
+
+# ---- samples -------------------------------------------------------------------------------------
+
+
+@det.samples
+def _det_samples(draw):
+    """Matrices of which some of a batch have rank n - 1 or n - 2."""
+    n = draw.one_of(0, 1, 2, 3, 4, 5)
+    x = invertible(draw, draw.shape(most=1, side=(0, 3)), n).copy()
+    for place in np.ndindex(x.shape[:-2]):
+        lost = draw.integer(0, 2) if n > 2 else 0
+        x[place][n - lost :] = x[place][:lost] * -0.5
+    return (x,), {}
+
+
+@regular_det.samples
+def _regular_det_samples(draw):
+    n = draw.one_of(0, 2, 3, 4)  # of a number the second derivative is 0: nothing to compare
+    return (invertible(draw, draw.shape(most=1, side=(0, 2)), n),), {}

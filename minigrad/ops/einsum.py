@@ -26,37 +26,7 @@ from .sums import total
 # ---- einsum --------------------------------------------------------------------------------------
 
 
-def _term(draw, letters):
-    return "".join(draw.one_of(*letters) for _ in range(draw.integer(0, 3)))
-
-
-def _einsum_samples(draw):
-    """Any subscripts over three letters and two axes of "...", of one to three operands."""
-    lengths = {c: draw.integer(0, 3) for c in "abZ"}
-    dots = draw.shape(most=2, side=(0, 2)) if draw.flag() else None
-    terms, arrays, spelt = [], [], ""
-    for _ in range(draw.integer(1, 3)):
-        term = _term(draw, "abZ")
-        spelt += term
-        one = [c for c in lengths if term.count(c) == 1 and draw.integer(0, 5) == 0]
-        shape = [1 if c in one else lengths[c] for c in term]
-        if dots is not None:
-            place, lead = draw.integer(0, len(term)), draw.integer(0, len(dots))
-            shape[place:place] = [1 if draw.flag() else n for n in dots[lead:]]
-            term = f"{term[:place]}...{term[place:]}"
-        arrays.append(anything(draw, tuple(shape)))
-        terms.append(term)
-    subscripts = draw.one_of(",", " , ").join(terms)
-    if draw.flag():
-        found = once(spelt)
-        out = "".join(found[i] for i in draw.order(len(found))[: draw.integer(0, len(found))])
-        place = draw.integer(0, len(out))
-        keep = "..." if dots is not None and draw.flag() else ""
-        subscripts += draw.one_of("->", " -> ") + out[:place] + keep + out[place:]
-    return tuple(arrays), {"subscripts": subscripts}
-
-
-@op(order="subscripts operands", star="operands", samples=_einsum_samples)
+@op(order="subscripts operands", star="operands")
 def einsum(xp, *operands, subscripts):
     """Sums of products by the letters of their indices: "ij,jk->ik" is a product of matrices.
 
@@ -142,16 +112,7 @@ def _pulled(g, operands, shape, plan, i):
     return reshape(x, shape)
 
 
-def _undiagonal_samples(draw):
-    letters = "abc"[: draw.integer(1, 2)]
-    x = anything(draw, tuple([draw.integer(0, 3) for _ in letters]))
-    every = letters + _term(draw, letters)
-    onto = "".join(every[i] for i in draw.order(len(every)))
-    return (x,), {"letters": letters, "onto": onto}
-
-
-@op(lambda g, letters, onto: einsum(f"{onto}->{letters}", g), method=False,
-    samples=_undiagonal_samples)  # fmt: skip
+@op(lambda g, letters, onto: einsum(f"{onto}->{letters}", g), method=False)
 def undiagonal(xp, x, *, letters, onto):
     """Zeros with x on a diagonal, onto "iij" from "ij": the adjoint of reading it.
 
@@ -214,21 +175,7 @@ def _tensordot_b(g, a, in_shapes, dims):
     return einsum(f"{a_term},{out}->{b_term}", a, g)
 
 
-def _tensordot_samples(draw):
-    shared = draw.shape(most=2)
-    count = len(shared)
-    a, b = (anything(draw, (*draw.shape(most=1), *shared)) for _ in range(2))
-    lead = a.ndim - count, b.ndim - count
-    if draw.flag():
-        order = draw.order(count)
-        axes = [
-            [n + i - x.ndim * draw.flag() for i in order] for n, x in zip(lead, (a, b), strict=True)
-        ]
-        return (a, b), {"dims": tuple(axes)}
-    return (a, np.moveaxis(b, range(lead[1]), range(-lead[1], 0))), {"dims": count}
-
-
-@op(_tensordot_a, _tensordot_b, aliases={"dims": ("axes",)}, samples=_tensordot_samples)
+@op(_tensordot_a, _tensordot_b, aliases={"dims": ("axes",)})
 def tensordot(xp, a, b, *, dims=2):
     """a and b multiplied and summed over `dims`: the last n axes of a and the first n of b.
 
@@ -251,3 +198,61 @@ def tensordot(xp, a, b, *, dims=2):
                 "summed together must be equally long"
             )
     return xp.tensordot(a, b, axes=pair)
+
+
+# ---- samples -------------------------------------------------------------------------------------
+
+
+def _term(draw, letters):
+    return "".join(draw.one_of(*letters) for _ in range(draw.integer(0, 3)))
+
+
+@einsum.samples
+def _einsum_samples(draw):
+    """Any subscripts over three letters and two axes of "...", of one to three operands."""
+    lengths = {c: draw.integer(0, 3) for c in "abZ"}
+    dots = draw.shape(most=2, side=(0, 2)) if draw.flag() else None
+    terms, arrays, spelt = [], [], ""
+    for _ in range(draw.integer(1, 3)):
+        term = _term(draw, "abZ")
+        spelt += term
+        one = [c for c in lengths if term.count(c) == 1 and draw.integer(0, 5) == 0]
+        shape = [1 if c in one else lengths[c] for c in term]
+        if dots is not None:
+            place, lead = draw.integer(0, len(term)), draw.integer(0, len(dots))
+            shape[place:place] = [1 if draw.flag() else n for n in dots[lead:]]
+            term = f"{term[:place]}...{term[place:]}"
+        arrays.append(anything(draw, tuple(shape)))
+        terms.append(term)
+    subscripts = draw.one_of(",", " , ").join(terms)
+    if draw.flag():
+        found = once(spelt)
+        out = "".join(found[i] for i in draw.order(len(found))[: draw.integer(0, len(found))])
+        place = draw.integer(0, len(out))
+        keep = "..." if dots is not None and draw.flag() else ""
+        subscripts += draw.one_of("->", " -> ") + out[:place] + keep + out[place:]
+    return tuple(arrays), {"subscripts": subscripts}
+
+
+@undiagonal.samples
+def _undiagonal_samples(draw):
+    letters = "abc"[: draw.integer(1, 2)]
+    x = anything(draw, tuple([draw.integer(0, 3) for _ in letters]))
+    every = letters + _term(draw, letters)
+    onto = "".join(every[i] for i in draw.order(len(every)))
+    return (x,), {"letters": letters, "onto": onto}
+
+
+@tensordot.samples
+def _tensordot_samples(draw):
+    shared = draw.shape(most=2)
+    count = len(shared)
+    a, b = (anything(draw, (*draw.shape(most=1), *shared)) for _ in range(2))
+    lead = a.ndim - count, b.ndim - count
+    if draw.flag():
+        order = draw.order(count)
+        axes = [
+            [n + i - x.ndim * draw.flag() for i in order] for n, x in zip(lead, (a, b), strict=True)
+        ]
+        return (a, b), {"dims": tuple(axes)}
+    return (a, np.moveaxis(b, range(lead[1]), range(-lead[1], 0))), {"dims": count}

@@ -55,24 +55,17 @@ def _grid(xp, x_shape, axis, index):
     return tuple(grid)
 
 
-def _gather_samples(draw):
-    x = anything(draw, draw.shape(least=1))
-    axis = draw.axis(x.ndim)
-    shape = [draw.integer(0, n) for n in x.shape]
-    shape[axis] = draw.integer(0, 4) if x.shape[axis] else 0
-    return (x, below(max(x.shape[axis], 1))(draw, tuple(shape))), {"axis": axis}
-
-
 @op(
     lambda g, index, in_shapes, axis: ungather(g, index, shape=in_shapes[0], axis=axis),
     None,
     order="x axis index",
-    samples=_gather_samples,
 )
 def gather(xp, x, index, *, axis):
     """y[i, j] = x[index[i, j], j] for axis 0, and so on; index has x's rank and may be shorter.
 
     d gather x = gather dx
+
+    On a GPU, an index out of range wraps silently.
 
     Differs from PyTorch: an index may be negative.
 
@@ -83,12 +76,7 @@ def gather(xp, x, index, *, axis):
     return x[_grid(xp, x.shape, axis, _checked(index, x))]
 
 
-def _ungather_samples(draw):
-    (x, index), statics = _gather_samples(draw)
-    return (anything(draw, index.shape), index), {"shape": x.shape} | statics
-
-
-@op(lambda g, index, axis: gather(g, axis, index), None, method=False, samples=_ungather_samples)
+@op(lambda g, index, axis: gather(g, axis, index), None, method=False)
 def ungather(xp, x, index, *, shape, axis):
     """Zeros of `shape` with x added where `gather` read.        d ungather x = ungather dx
 
@@ -115,13 +103,7 @@ def _scattered(g, index, in_shapes, axis):
         read, shape=in_shapes[2], key=_corner(read.shape))  # fmt: skip
 
 
-def _scatter_samples(draw):
-    (x, index), statics = _gather_samples(draw)
-    longer = tuple([n + draw.integer(0, 1) for n in index.shape])
-    return (x, index, anything(draw, longer)), statics
-
-
-@op(lambda g: g, None, _scattered, order="x axis index src", samples=_scatter_samples)
+@op(lambda g: g, None, _scattered, order="x axis index src")
 def scatter_add(xp, x, index, src, *, axis):
     """x with src added: for axis 0, y[index[i, j], j] += src[i, j]; as often as an index occurs.
 
@@ -160,19 +142,13 @@ def _untaken(g, index, in_shapes, axis):
     return reshape(unindex(g, shape=flat, key=at(place, _bare(index, g))), shape)
 
 
-def _take_samples(draw):
-    x = anything(draw, draw.shape(least=1))
-    axis = draw.one_of(None, draw.axis(x.ndim))
-    n = x.size if axis is None else x.shape[axis]
-    shape = draw.shape(most=2) if n else (0,)
-    return (x, below(max(n, 1))(draw, shape)), {"axis": axis}
-
-
-@op(_untaken, None, samples=_take_samples)
+@op(_untaken, None)
 def take(xp, x, index, *, axis=None):
     """x at integers along an axis (None: of the flattened x), in the index's shape there.
 
     d take x = take dx
+
+    On a GPU, an index out of range wraps silently.
 
     Differs from PyTorch: it has NumPy's axis as well.
 
@@ -187,21 +163,11 @@ def take(xp, x, index, *, axis=None):
     return xp.take(x, index, axis=place)
 
 
-def _index_add_samples(draw):
-    x = anything(draw, draw.shape(least=1))
-    axis = draw.integer(0, x.ndim - 1)
-    count = draw.integer(0, 4) if x.shape[axis] else 0
-    source = anything(draw, (*x.shape[:axis], count, *x.shape[axis + 1 :]))
-    statics = {"axis": axis - x.ndim * draw.flag(), "alpha": draw.one_of(1, -0.5)}
-    return (x, below(max(x.shape[axis], 1))(draw, (count,)), source), statics
-
-
 @op(
     lambda g: g,
     None,
     lambda g, index, axis, alpha: take(g, index, axis) * alpha,
     order="x axis index source alpha",
-    samples=_index_add_samples,
 )
 def index_add(xp, x, index, source, *, axis, alpha=1):
     """x with alpha · source[i] added at index[i] along axis, as often as an index occurs.
@@ -234,3 +200,47 @@ def index_add(xp, x, index, source, *, axis, alpha=1):
         raise DTypeError(f"alpha {alpha} would be cut to {dtype}: give an integer")
     values = source.astype(wider(dtype)) * alpha
     return added(x.astype(wider(dtype)), at(place, index), values, dtype)
+
+
+# ---- samples -------------------------------------------------------------------------------------
+
+
+@gather.samples
+def _gather_samples(draw):
+    x = anything(draw, draw.shape(least=1))
+    axis = draw.axis(x.ndim)
+    shape = [draw.integer(0, n) for n in x.shape]
+    shape[axis] = draw.integer(0, 4) if x.shape[axis] else 0
+    return (x, below(max(x.shape[axis], 1))(draw, tuple(shape))), {"axis": axis}
+
+
+@ungather.samples
+def _ungather_samples(draw):
+    (x, index), statics = _gather_samples(draw)
+    return (anything(draw, index.shape), index), {"shape": x.shape} | statics
+
+
+@scatter_add.samples
+def _scatter_samples(draw):
+    (x, index), statics = _gather_samples(draw)
+    longer = tuple([n + draw.integer(0, 1) for n in index.shape])
+    return (x, index, anything(draw, longer)), statics
+
+
+@take.samples
+def _take_samples(draw):
+    x = anything(draw, draw.shape(least=1))
+    axis = draw.one_of(None, draw.axis(x.ndim))
+    n = x.size if axis is None else x.shape[axis]
+    shape = draw.shape(most=2) if n else (0,)
+    return (x, below(max(n, 1))(draw, shape)), {"axis": axis}
+
+
+@index_add.samples
+def _index_add_samples(draw):
+    x = anything(draw, draw.shape(least=1))
+    axis = draw.integer(0, x.ndim - 1)
+    count = draw.integer(0, 4) if x.shape[axis] else 0
+    source = anything(draw, (*x.shape[:axis], count, *x.shape[axis + 1 :]))
+    statics = {"axis": axis - x.ndim * draw.flag(), "alpha": draw.one_of(1, -0.5)}
+    return (x, below(max(x.shape[axis], 1))(draw, (count,)), source), statics

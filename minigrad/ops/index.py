@@ -103,54 +103,10 @@ def _rank(shape, key):
     return rank + lead
 
 
-def _keys(draw, shape):
-    """Any index into `shape`: basic with steps, arrays with duplicates, masks, mixed."""
-    kind, count = draw.one_of("basic", "integers", "mask"), draw.integer(0, 3)
-    lead = (count,) if kind == "mask" else draw.shape(most=2)  # of the arrays, broadcast together
-    parts, axis, skipped = [], 0, False
-    while axis < len(shape):
-        n, forms = shape[axis], ["slice", "None"] + ["stop", "..."] * (not skipped)
-        forms += ["int"] * (n > 0) + ["array", "array"] * (kind != "basic" and n > 0)
-        rest = shape[axis : axis + draw.integer(1, 2)]
-        forms += ["mask", "mask"] * (kind == "mask" and math.prod(rest) >= count)
-        form = draw.one_of(*forms)
-        if form == "stop":
-            break
-        if form == "...":
-            parts.append(Ellipsis)
-            axis, skipped = draw.integer(axis, len(shape)), True  # what follows reaches the end
-            continue
-        parts.append(_one_key(draw, form, n, rest, lead, count))
-        axis += {"None": 0, "mask": len(rest)}.get(form, 1)
-    return parts[0] if len(parts) == 1 and draw.flag() else tuple(parts)
-
-
-def _one_key(draw, form, n, rest, lead, count):
-    """One part of an index into an axis of length n; a mask, into several of lengths `rest`."""
-    if form == "None":
-        return None
-    if form == "int":
-        return draw.integer(-n, n - 1)
-    if form == "slice":
-        start, stop = (draw.one_of(None, draw.integer(-n - 1, n + 1)) for _ in range(2))
-        return slice(start, stop, draw.one_of(None, 1, 2, -1, -2))
-    if form == "mask":
-        mask = np.arange(math.prod(rest)) < count
-        return draw.rng().permutation(mask).reshape(rest)
-    sub = tuple([1 if draw.integer(0, 3) == 0 else m for m in lead])
-    return np.asarray(draw.rng().integers(-n, n, sub[draw.integer(0, len(sub)) :]))
-
-
 # ---- reading -------------------------------------------------------------------------------------
 
 
-def _getitem_samples(draw):
-    x = anything(draw, draw.shape())
-    return (x,), {"key": _keys(draw, x.shape)}
-
-
-@op(lambda g, in_shapes, key: unindex(g, shape=in_shapes[0], key=key), method=False, view=True,
-    samples=_getitem_samples)  # fmt: skip
+@op(lambda g, in_shapes, key: unindex(g, shape=in_shapes[0], key=key), method=False, view=True)
 def getitem(xp, x, *, key):
     """x[key], with all of NumPy's indexing; a read-only view where the index is basic.
 
@@ -186,12 +142,7 @@ def wider(dtype):
     return {np.dtype(np.float16): np.float32, np.dtype(np.float32): np.float64}.get(dtype, dtype)
 
 
-def _unindex_samples(draw):
-    (x,), statics = _getitem_samples(draw)
-    return (anything(draw, x[statics["key"]].shape),), {"shape": x.shape} | statics
-
-
-@op(lambda g, key: getitem(g, key=key), method=False, samples=_unindex_samples)
+@op(lambda g, key: getitem(g, key=key), method=False)
 def unindex(xp, x, *, shape, key):
     """Zeros of `shape` with x added at key: the adjoint of reading x[key].
 
@@ -249,22 +200,7 @@ def _last_written(g, in_shapes, key):
     return reshape(written, (1,) * (len(v_shape) - len(written.shape)) + tuple(written.shape))
 
 
-def _repeated_samples(draw):
-    """An index that names places more than once."""
-    x = anything(draw, (draw.integer(2, 3), *draw.shape(most=1, side=(2, 2))))
-    return (x,), {"key": np.asarray(draw.rng().integers(-2, 2, draw.integer(3, 5)))}
-
-
-def _setitem_samples(draw):
-    (x,), statics = draw.one_of(_getitem_samples, _repeated_samples)(draw)
-    full = x[statics["key"]].shape
-    sub = tuple([1 if draw.integer(0, 3) == 0 else n for n in full])[draw.integer(0, len(full)) :]
-    lead = (1,) * draw.integer(0, 1) if len(sub) == len(full) else ()
-    return (x, anything(draw, lead + sub)), statics
-
-
-@op(lambda g, key: setitem(g, 0.0, key=key), _last_written, method=False,
-    samples=_setitem_samples)  # fmt: skip
+@op(lambda g, key: setitem(g, 0.0, key=key), _last_written, method=False)
 def setitem(xp, x, v, *, key):
     """A copy of x with v at key; of several values for one place the last stays.
 
@@ -280,16 +216,10 @@ def setitem(xp, x, v, *, key):
     return y
 
 
-def _mask_samples(draw):
-    (mask, x), _ = elementwise(bits, anything)(draw)
-    return (x, mask, anything(draw, ())), {}
-
-
 @op(
     lambda g, mask: where(mask, 0, g),
     None,
     lambda g, mask: where(mask, g, 0),
-    samples=_mask_samples,
 )
 def masked_fill(xp, x, mask, value):
     """x with one value where the mask holds.        d masked_fill = [not mask] dx + [mask] dvalue
@@ -306,3 +236,77 @@ def masked_fill(xp, x, mask, value):
     if getattr(value, "ndim", 0) > 0:
         raise ShapeError("the value must be a number or a 0-d tensor: use where for arrays")
     return xp.where(mask, value, x).astype(x.dtype)
+
+
+# ---- samples -------------------------------------------------------------------------------------
+
+
+def _keys(draw, shape):
+    """Any index into `shape`: basic with steps, arrays with duplicates, masks, mixed."""
+    kind, count = draw.one_of("basic", "integers", "mask"), draw.integer(0, 3)
+    lead = (count,) if kind == "mask" else draw.shape(most=2)  # of the arrays, broadcast together
+    parts, axis, skipped = [], 0, False
+    while axis < len(shape):
+        n, forms = shape[axis], ["slice", "None"] + ["stop", "..."] * (not skipped)
+        forms += ["int"] * (n > 0) + ["array", "array"] * (kind != "basic" and n > 0)
+        rest = shape[axis : axis + draw.integer(1, 2)]
+        forms += ["mask", "mask"] * (kind == "mask" and math.prod(rest) >= count)
+        form = draw.one_of(*forms)
+        if form == "stop":
+            break
+        if form == "...":
+            parts.append(Ellipsis)
+            axis, skipped = draw.integer(axis, len(shape)), True  # what follows reaches the end
+            continue
+        parts.append(_one_key(draw, form, n, rest, lead, count))
+        axis += {"None": 0, "mask": len(rest)}.get(form, 1)
+    return parts[0] if len(parts) == 1 and draw.flag() else tuple(parts)
+
+
+def _one_key(draw, form, n, rest, lead, count):
+    """One part of an index into an axis of length n; a mask, into several of lengths `rest`."""
+    if form == "None":
+        return None
+    if form == "int":
+        return draw.integer(-n, n - 1)
+    if form == "slice":
+        start, stop = (draw.one_of(None, draw.integer(-n - 1, n + 1)) for _ in range(2))
+        return slice(start, stop, draw.one_of(None, 1, 2, -1, -2))
+    if form == "mask":
+        mask = np.arange(math.prod(rest)) < count
+        return draw.rng().permutation(mask).reshape(rest)
+    sub = tuple([1 if draw.integer(0, 3) == 0 else m for m in lead])
+    return np.asarray(draw.rng().integers(-n, n, sub[draw.integer(0, len(sub)) :]))
+
+
+@getitem.samples
+def _getitem_samples(draw):
+    x = anything(draw, draw.shape())
+    return (x,), {"key": _keys(draw, x.shape)}
+
+
+@unindex.samples
+def _unindex_samples(draw):
+    (x,), statics = _getitem_samples(draw)
+    return (anything(draw, x[statics["key"]].shape),), {"shape": x.shape} | statics
+
+
+def _repeated_samples(draw):
+    """An index that names places more than once."""
+    x = anything(draw, (draw.integer(2, 3), *draw.shape(most=1, side=(2, 2))))
+    return (x,), {"key": np.asarray(draw.rng().integers(-2, 2, draw.integer(3, 5)))}
+
+
+@setitem.samples
+def _setitem_samples(draw):
+    (x,), statics = draw.one_of(_getitem_samples, _repeated_samples)(draw)
+    full = x[statics["key"]].shape
+    sub = tuple([1 if draw.integer(0, 3) == 0 else n for n in full])[draw.integer(0, len(full)) :]
+    lead = (1,) * draw.integer(0, 1) if len(sub) == len(full) else ()
+    return (x, anything(draw, lead + sub)), statics
+
+
+@masked_fill.samples
+def _mask_samples(draw):
+    (mask, x), _ = elementwise(bits, anything)(draw)
+    return (x, mask, anything(draw, ())), {}

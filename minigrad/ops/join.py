@@ -20,16 +20,7 @@ def _pieces(lengths, axis):
     return [at(axis, slice(*ends)) for ends in itertools.pairwise(edges)]
 
 
-def _cat_samples(draw):
-    shape = draw.shape(least=1)
-    axis = draw.axis(len(shape))
-    lengths = [draw.integer(0, 3) for _ in range(draw.integer(1, 3))]
-    place = axis % len(shape)
-    shapes = [(*shape[:place], n, *shape[place + 1 :]) for n in lengths]
-    return tuple([anything(draw, each) for each in shapes]), {"axis": axis}
-
-
-@op(samples=_cat_samples)
+@op()
 def cat(xp, *tensors, axis=0):
     """Tensors one after the other along an axis that they have.        d cat(a, b) = cat(da, db)
 
@@ -50,14 +41,7 @@ def _(g, needs, in_shapes, axis):
     return [getitem(g, key=key) if need else None for key, need in zip(keys, needs, strict=True)]
 
 
-def _stack_samples(draw):
-    shape = draw.shape(most=2)
-    count = draw.integer(1, 3)
-    arrays = tuple([anything(draw, shape) for _ in range(count)])
-    return arrays, {"axis": draw.axis(len(shape) + 1)}
-
-
-@op(samples=_stack_samples)
+@op()
 def stack(xp, *tensors, axis=0):
     """Tensors of one shape along a new axis.        d stack(a, b) = stack(da, db)
 
@@ -85,15 +69,7 @@ def _together(g, axis):
     return cat(g if isinstance(g, tuple) else (g,), axis)
 
 
-def _split_samples(draw):
-    x = anything(draw, draw.shape(least=1, side=(1, 4)))
-    axis = draw.axis(x.ndim)
-    first = draw.integer(0, x.shape[axis])
-    by_sizes = [first, x.shape[axis] - first]
-    return (x,), {"split_size": draw.one_of(1, 2, by_sizes), "axis": axis}
-
-
-@op(_together, view=True, samples=_split_samples)
+@op(_together, view=True)
 def split(xp, x, *, split_size, axis=0) -> tuple[Array, ...]:
     """x in pieces of split_size (the last may be smaller), or of the sizes in a list.
 
@@ -117,12 +93,7 @@ def split(xp, x, *, split_size, axis=0) -> tuple[Array, ...]:
     return tuple([read_only(x[key]) for key in _pieces(sizes, axis)])
 
 
-def _chunk_samples(draw):
-    x = anything(draw, draw.shape(least=1, side=(1, 4)))
-    return (x,), {"chunks": draw.integer(1, 3), "axis": draw.axis(x.ndim)}
-
-
-@op(_together, view=True, samples=_chunk_samples)
+@op(_together, view=True)
 def chunk(xp, x, *, chunks, axis=0) -> tuple[Array, ...]:
     """x in at most so many pieces of equal length; the last may be smaller.
 
@@ -136,3 +107,39 @@ def chunk(xp, x, *, chunks, axis=0) -> tuple[Array, ...]:
     n = x.shape[axis_of(axis, x.ndim)]
     sizes = -(-n // chunks) if n else [0] * chunks
     return split.forward(xp, x, split_size=sizes, axis=axis)
+
+
+# ---- samples -------------------------------------------------------------------------------------
+
+
+@cat.samples
+def _cat_samples(draw):
+    shape = draw.shape(least=1)
+    axis = draw.axis(len(shape))
+    lengths = [draw.integer(0, 3) for _ in range(draw.integer(1, 3))]
+    place = axis % len(shape)
+    shapes = [(*shape[:place], n, *shape[place + 1 :]) for n in lengths]
+    return tuple([anything(draw, each) for each in shapes]), {"axis": axis}
+
+
+@stack.samples
+def _stack_samples(draw):
+    shape = draw.shape(most=2)
+    count = draw.integer(1, 3)
+    arrays = tuple([anything(draw, shape) for _ in range(count)])
+    return arrays, {"axis": draw.axis(len(shape) + 1)}
+
+
+@split.samples
+def _split_samples(draw):
+    x = anything(draw, draw.shape(least=1, side=(1, 4)))
+    axis = draw.axis(x.ndim)
+    first = draw.integer(0, x.shape[axis])
+    by_sizes = [first, x.shape[axis] - first]
+    return (x,), {"split_size": draw.one_of(1, 2, by_sizes), "axis": axis}
+
+
+@chunk.samples
+def _chunk_samples(draw):
+    x = anything(draw, draw.shape(least=1, side=(1, 4)))
+    return (x,), {"chunks": draw.integer(1, 3), "axis": draw.axis(x.ndim)}

@@ -30,11 +30,7 @@ def _whole(diagonal):
     return int(diagonal)
 
 
-def _offset(draw, shape):
-    return {"diagonal": draw.integer(-4, 4)}
-
-
-@op(lambda g, diagonal: tril(g, diagonal), samples=one_array(_offset, least=2))
+@op(lambda g, diagonal: tril(g, diagonal))
 def tril(xp, x, *, diagonal=0):
     """The lower triangle of matrices: x where column ≤ row + diagonal, 0 above.
 
@@ -48,7 +44,7 @@ def tril(xp, x, *, diagonal=0):
     return xp.tril(x, _whole(diagonal))
 
 
-@op(lambda g, diagonal: triu(g, diagonal), samples=one_array(_offset, least=2))
+@op(lambda g, diagonal: triu(g, diagonal))
 def triu(xp, x, *, diagonal=0):
     """The upper triangle of matrices: x where column ≥ row + diagonal, 0 below.
 
@@ -78,12 +74,7 @@ def _diag_adjoint(g, in_shapes, diagonal):
     return reshape(flat, shape)
 
 
-def _diag_samples(draw):
-    shape = tuple([draw.integer(0, 4) for _ in range(draw.integer(1, 2))])
-    return (anything(draw, shape),), _offset(draw, shape)
-
-
-@op(_diag_adjoint, samples=_diag_samples)
+@op(_diag_adjoint)
 def diag(xp, x, *, diagonal=0):
     """A diagonal of a matrix, as a vector; of a vector, the matrix with it there and 0 elsewhere.
 
@@ -144,19 +135,7 @@ def _located(run, x, what):
 SINGULAR = "is singular: it has no inverse (adding a small multiple of mg.eye(n) gives it one)"
 
 
-def invertible(draw, lead, n):
-    """Diagonally dominant matrices with their rows in any order: well-conditioned."""
-    x = anything(draw, (*lead, n, n))
-    size = np.maximum(np.abs(x).sum(-1, keepdims=True), 1e-9)
-    x = 0.5 * x / size + np.eye(n) * draw.rng().choice([-1.0, 1.0], (*lead, n, 1))
-    return x[..., list(draw.order(n)), :]
-
-
-def _inv_samples(draw):
-    return (invertible(draw, draw.shape(most=2, side=(0, 2)), draw.integer(0, 3)),), {}
-
-
-@op(lambda g, y: -mT(y) @ g @ mT(y), floating=True, samples=_inv_samples)
+@op(lambda g, y: -mT(y) @ g @ mT(y), floating=True)
 def inv(xp, a):
     """The inverse of matrices (…, n, n).        d a⁻¹ = -a⁻¹ da a⁻¹
 
@@ -186,14 +165,7 @@ def _solve_a(g, a, y, in_shapes):
     return -back @ mT(y)
 
 
-def _solve_samples(draw):
-    n, (left, right) = draw.integer(0, 3), batches(draw, 2)
-    a = invertible(draw, left, n)
-    shape = draw.one_of((n,), (*left, n), (*right, n, draw.integer(0, 2)))
-    return (a, anything(draw, shape)), {}
-
-
-@op(_solve_a, lambda g, a: solve(mT(a), g), floating=True, samples=_solve_samples)
+@op(_solve_a, lambda g, a: solve(mT(a), g), floating=True)
 def solve(xp, a, b):
     """The x with a x = b, for a (…, n, n).        dx = a⁻¹ (db - da x)
 
@@ -239,13 +211,7 @@ def _cholesky_rule(g, y):
     return _symmetric(solve(mT(y), mT(solve(mT(y), mT(p)))))
 
 
-def _cholesky_samples(draw):
-    lead, n = draw.shape(most=2, side=(0, 2)), draw.integer(0, 3)
-    x = invertible(draw, lead, n)
-    return (x @ np.swapaxes(x, -1, -2) + np.eye(n),), {}
-
-
-@op(_cholesky_rule, floating=True, samples=_cholesky_samples)
+@op(_cholesky_rule, floating=True)
 def cholesky(xp, a):
     """The lower triangular L with L Lᵀ = a, for symmetric positive definite a (…, n, n).
 
@@ -266,3 +232,48 @@ def cholesky(xp, a):
     even += xp.swapaxes(even, -1, -2).copy()
     y = _located(xp.linalg.cholesky, even, "is not positive definite: it has no Cholesky factor")
     return y.astype(a.dtype, copy=False)
+
+
+# ---- samples -------------------------------------------------------------------------------------
+
+
+def _offset(draw, shape):
+    return {"diagonal": draw.integer(-4, 4)}
+
+
+@diag.samples
+def _diag_samples(draw):
+    shape = tuple([draw.integer(0, 4) for _ in range(draw.integer(1, 2))])
+    return (anything(draw, shape),), _offset(draw, shape)
+
+
+def invertible(draw, lead, n):
+    """Diagonally dominant matrices with their rows in any order: well-conditioned."""
+    x = anything(draw, (*lead, n, n))
+    size = np.maximum(np.abs(x).sum(-1, keepdims=True), 1e-9)
+    x = 0.5 * x / size + np.eye(n) * draw.rng().choice([-1.0, 1.0], (*lead, n, 1))
+    return x[..., list(draw.order(n)), :]
+
+
+@inv.samples
+def _inv_samples(draw):
+    return (invertible(draw, draw.shape(most=2, side=(0, 2)), draw.integer(0, 3)),), {}
+
+
+@solve.samples
+def _solve_samples(draw):
+    n, (left, right) = draw.integer(0, 3), batches(draw, 2)
+    a = invertible(draw, left, n)
+    shape = draw.one_of((n,), (*left, n), (*right, n, draw.integer(0, 2)))
+    return (a, anything(draw, shape)), {}
+
+
+@cholesky.samples
+def _cholesky_samples(draw):
+    lead, n = draw.shape(most=2, side=(0, 2)), draw.integer(0, 3)
+    x = invertible(draw, lead, n)
+    return (x @ np.swapaxes(x, -1, -2) + np.eye(n),), {}
+
+
+tril.samples(one_array(_offset, least=2))
+triu.samples(one_array(_offset, least=2))

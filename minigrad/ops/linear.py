@@ -20,13 +20,6 @@ def rank(x):
     return getattr(x, "ndim", 0)
 
 
-def batches(draw, count):
-    """Leading axes for `count` samples, which broadcast together."""
-    full = draw.shape(most=2, side=(0, 2))
-    kept = [full[draw.integer(0, len(full)) :] for _ in range(count)]
-    return [tuple([1 if draw.flag() else n for n in lead]) for lead in kept]
-
-
 # ---- vectors -------------------------------------------------------------------------------------
 
 
@@ -35,12 +28,7 @@ def _vectors(a, b, instead):
         raise ShapeError(f"both must have one axis, not {rank(a)} and {rank(b)}: use {instead}")
 
 
-def _dot_samples(draw):
-    n = draw.integer(0, 4)
-    return (anything(draw, (n,)), anything(draw, (n,))), {}
-
-
-@op(lambda g, b: g * b, lambda g, a: g * a, samples=_dot_samples)
+@op(lambda g, b: g * b, lambda g, a: g * a)
 def dot(xp, a, b):
     """Σ a b of two vectors of one length.        d(a·b) = da·b + a·db
 
@@ -53,11 +41,7 @@ def dot(xp, a, b):
     return xp.matmul(a, b)
 
 
-def _outer_samples(draw):
-    return tuple([anything(draw, (draw.integer(0, 4),)) for _ in range(2)]), {}
-
-
-@op(lambda g, b: g @ b, lambda g, a: a @ g, samples=_outer_samples)
+@op(lambda g, b: g @ b, lambda g, a: a @ g)
 def outer(xp, a, b):
     """The matrix of all products aᵢ bⱼ of two vectors.        d(a bᵀ) = da bᵀ + a dbᵀ
 
@@ -70,13 +54,6 @@ def outer(xp, a, b):
 
 
 # ---- matrices ------------------------------------------------------------------------------------
-
-
-def _matmul_samples(draw):
-    n, k, m = (draw.integer(0, 3) for _ in range(3))
-    left, right = batches(draw, 2)
-    a = anything(draw, (k,) if draw.flag() else (*left, n, k))
-    return (a, anything(draw, (k,) if draw.flag() else (*right, k, m))), {}
 
 
 def _matmul_a(g, b, in_shapes):
@@ -97,7 +74,7 @@ def _matmul_b(g, a, in_shapes):
     return mT(a) @ g
 
 
-@op(_matmul_a, _matmul_b, samples=_matmul_samples)
+@op(_matmul_a, _matmul_b)
 def matmul(xp, a, b):
     """a @ b for a (…, n, k) and b (…, k, m), whose leading axes broadcast; vectors may be (k,).
 
@@ -123,12 +100,6 @@ def linear_reference(x, w, b):
     return x @ mT(w) + b
 
 
-def _linear_samples(draw):
-    n, m = draw.integer(0, 3), draw.integer(0, 3)
-    x = anything(draw, (*draw.shape(most=2), n))
-    return (x, anything(draw, (m, n)), anything(draw, (m,))), {}
-
-
 def _rows(x):
     """(…, features) as a matrix."""
     return reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
@@ -139,7 +110,6 @@ def _rows(x):
     lambda g, x: _rows(g).T @ _rows(x),
     lambda g: g,
     reference=linear_reference,
-    samples=_linear_samples,
 )
 def linear(xp, x, w, b):
     """x wᵀ + b for x (…, in), w (out, in), b (out,).        dy = dx wᵀ + x dwᵀ + db
@@ -153,3 +123,39 @@ def linear(xp, x, w, b):
         return y + b
     y += b
     return y
+
+
+# ---- samples -------------------------------------------------------------------------------------
+
+
+def batches(draw, count):
+    """Leading axes for `count` samples, which broadcast together."""
+    full = draw.shape(most=2, side=(0, 2))
+    kept = [full[draw.integer(0, len(full)) :] for _ in range(count)]
+    return [tuple([1 if draw.flag() else n for n in lead]) for lead in kept]
+
+
+@dot.samples
+def _dot_samples(draw):
+    n = draw.integer(0, 4)
+    return (anything(draw, (n,)), anything(draw, (n,))), {}
+
+
+@outer.samples
+def _outer_samples(draw):
+    return tuple([anything(draw, (draw.integer(0, 4),)) for _ in range(2)]), {}
+
+
+@matmul.samples
+def _matmul_samples(draw):
+    n, k, m = (draw.integer(0, 3) for _ in range(3))
+    left, right = batches(draw, 2)
+    a = anything(draw, (k,) if draw.flag() else (*left, n, k))
+    return (a, anything(draw, (k,) if draw.flag() else (*right, k, m))), {}
+
+
+@linear.samples
+def _linear_samples(draw):
+    n, m = draw.integer(0, 3), draw.integer(0, 3)
+    x = anything(draw, (*draw.shape(most=2), n))
+    return (x, anything(draw, (m, n)), anything(draw, (m,))), {}

@@ -70,26 +70,7 @@ def _through_grad(g, x, labels, ignore_index, reduction, hint):
     return cross_entropy_grad(x, g, labels, **options, hint=hint)
 
 
-def _logits(draw):
-    """Logits (N, C), labels of which some are ignored but never all, and options."""
-    x = anything(draw, (draw.integer(1, 4), draw.integer(1, 3)))
-    labels = np.array([draw.one_of(-100, *range(x.shape[1])) for _ in x])
-    labels[0] = x.shape[1] - 1
-    return x, labels, {"ignore_index": -100, "reduction": draw.one_of("mean", "sum", "none")}
-
-
-def _loss_samples(draw):
-    x, labels, options = _logits(draw)
-    return (x, labels), options
-
-
-def _loss_grad_samples(draw):
-    x, labels, options = _logits(draw)
-    dy = anything(draw, x.shape[:1] if options["reduction"] == "none" else ())
-    return (x, dy, labels), options
-
-
-@fused(_through_grad, None, reference=cross_entropy_reference, samples=_loss_samples)
+@fused(_through_grad, None, reference=cross_entropy_reference)
 def cross_entropy(xp, x, labels, *, ignore_index, reduction):
     """-log softmax(x)[label] for logits x (N, C) and integer labels (N,).
 
@@ -116,7 +97,7 @@ def cross_entropy(xp, x, labels, *, ignore_index, reduction):
     return losses, Hint(z, rows, column, _row_weights(x, labels, ignore_index, reduction))
 
 
-@fused(reference=cross_entropy_grad_reference, untracked=("labels",), samples=_loss_grad_samples)
+@fused(reference=cross_entropy_grad_reference, untracked=("labels",))
 def cross_entropy_grad(xp, x, dy, labels, *, ignore_index, reduction, hint=None):
     """The gradient of cross_entropy: dx = (softmax(x) - onehot(labels)) · weight · dy.
 
@@ -132,3 +113,27 @@ def cross_entropy_grad(xp, x, dy, labels, *, ignore_index, reduction, hint=None)
     dx = probabilities * scale
     dx[rows, column] -= scale.reshape(-1)
     return dx
+
+
+# ---- samples -------------------------------------------------------------------------------------
+
+
+def _logits(draw):
+    """Logits (N, C), labels of which some are ignored but never all, and options."""
+    x = anything(draw, (draw.integer(1, 4), draw.integer(1, 3)))
+    labels = np.array([draw.one_of(-100, *range(x.shape[1])) for _ in x])
+    labels[0] = x.shape[1] - 1
+    return x, labels, {"ignore_index": -100, "reduction": draw.one_of("mean", "sum", "none")}
+
+
+@cross_entropy.samples
+def _loss_samples(draw):
+    x, labels, options = _logits(draw)
+    return (x, labels), options
+
+
+@cross_entropy_grad.samples
+def _loss_grad_samples(draw):
+    x, labels, options = _logits(draw)
+    dy = anything(draw, x.shape[:1] if options["reduction"] == "none" else ())
+    return (x, dy, labels), options

@@ -44,18 +44,7 @@ def _slope(g, x, y, p, axis):
     return where(zero, 0, g * sign(x) * pow(abs(where(zero, 1, x)) / y, p - 1))
 
 
-def _norm_samples(draw):
-    p = draw.one_of(2, "fro", 4.0, 4.0, 1, 1, 0, 3, 1.5, 0.5, -1, -2.5, math.inf, -math.inf)
-    if p in (2, "fro", 4.0) and draw.flag():  # smooth where some of a vector are 0, but not all
-        (x,), statics = reduction(nonzero, side=(2, 3))(draw)
-        return (np.where(sum(np.indices(x.shape)) % 2, 0, x),), {"p": p} | statics
-    large = p in (2, "fro", 1, 0, 4.0)  # may be asked of nothing
-    domain = apart if p in (math.inf, -math.inf) else nonzero
-    (x,), statics = reduction(domain, side=(0 if large else 1, 3))(draw)
-    return (x,), {"p": p} | statics
-
-
-@op(_slope, floating=True, samples=_norm_samples)
+@op(_slope, floating=True)
 def norm(xp, x, *, p=2, axis=None, keepdims=False):
     """(Σ |x|ᵖ)^(1/p) over axis (None: all), without overflow on the way.
 
@@ -106,3 +95,18 @@ def _norm(xp, size, p, axes):
         return total(xp, z**p, axes) ** (1 / p) * scale
     sums = total(xp, xp.where(z == 0, 1, z) ** p, axes)
     return xp.where(peak == 0, 0, sums ** (1 / p) * scale)
+
+
+# ---- samples -------------------------------------------------------------------------------------
+
+
+@norm.samples
+def _norm_samples(draw):
+    p = draw.one_of(2, "fro", 4.0, 4.0, 1, 1, 0, 3, 1.5, 0.5, -1, -2.5, math.inf, -math.inf)
+    if p in (2, "fro", 4.0) and draw.flag():  # smooth where some of a vector are 0, but not all
+        (x,), statics = reduction(nonzero, side=(2, 3))(draw)
+        return (np.where(sum(np.indices(x.shape)) % 2, 0, x),), {"p": p} | statics
+    large = p in (2, "fro", 1, 0, 4.0)  # may be asked of nothing
+    domain = apart if p in (math.inf, -math.inf) else nonzero
+    (x,), statics = reduction(domain, side=(0 if large else 1, 3))(draw)
+    return (x,), {"p": p} | statics

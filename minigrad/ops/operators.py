@@ -120,14 +120,9 @@ def _to(self: Tensor, *where: Any, dtype: Any = None, device: str | None = None)
     return result
 
 
-def _move_samples(draw):
-    return (anything(draw, draw.shape()),), {"device": "cpu", "home": "cpu"}
-
-
 @op(
     lambda g, device, home: move(g, device=home, home=device),
     method=False,
-    samples=_move_samples,
 )
 def move(xp, x, *, device, home):
     """A copy of x, which is at home, on another device.        d move x = dx
@@ -169,3 +164,11 @@ _METHODS: dict[str, Any] = {
 
 for _name, _function in {**_OPERATORS, **_METHODS}.items():
     setattr(Tensor, _name, _function)
+
+
+# ---- samples -------------------------------------------------------------------------------------
+
+
+@move.samples
+def _move_samples(draw):
+    return (anything(draw, draw.shape()),), {"device": "cpu", "home": "cpu"}

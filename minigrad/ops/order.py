@@ -88,12 +88,6 @@ def amin(xp, x, *, axis=None, keepdims=False):
 # ---- their positions -----------------------------------------------------------------------------
 
 
-def _one_axis_samples(draw):
-    x = apart(draw, draw.shape(side=(1, 3)))
-    axis = draw.one_of(None, draw.axis(x.ndim)) if x.ndim else None
-    return (x,), {"axis": axis, "keepdims": draw.flag()}
-
-
 def _position(xp, x, axis, keepdims, name):
     """argmax or argmin over one axis, or in the flattened x."""
     place = None if axis is None else axis_of(axis, x.ndim)
@@ -101,7 +95,7 @@ def _position(xp, x, axis, keepdims, name):
     return getattr(xp, name)(x, axis=place, keepdims=keepdims)
 
 
-@op(None, samples=_one_axis_samples)
+@op(None)
 def argmax(xp, x, *, axis=None, keepdims=False):
     """The first position i of the largest value, xᵢ = max x; in the flattened x if axis is None.
 
@@ -111,7 +105,7 @@ def argmax(xp, x, *, axis=None, keepdims=False):
     return _position(xp, x, axis, keepdims, "argmax")
 
 
-@op(None, samples=_one_axis_samples)
+@op(None)
 def argmin(xp, x, *, axis=None, keepdims=False):
     """The first position i of the smallest value, xᵢ = min x; in the flattened x if axis is None.
 
@@ -148,7 +142,7 @@ def _extreme(xp, x, axis, keepdims, name):
     return (values, index) if keepdims else (values.squeeze(place), index.squeeze(place))
 
 
-@op(_followed, outputs="values indices", constant=(1,), samples=_one_axis_samples)
+@op(_followed, outputs="values indices", constant=(1,))
 def max(xp, x, *, axis=None, keepdims=False):
     """The largest of all values; with an axis, (values, indices) along it.
 
@@ -166,7 +160,7 @@ def max(xp, x, *, axis=None, keepdims=False):
     return _extreme(xp, x, axis, keepdims, "max")
 
 
-@op(_followed, outputs="values indices", constant=(1,), samples=_one_axis_samples)
+@op(_followed, outputs="values indices", constant=(1,))
 def min(xp, x, *, axis=None, keepdims=False):
     """The smallest of all values; with an axis, (values, indices) along it.
 
@@ -234,13 +228,7 @@ def argsort(xp, x, *, axis=-1, descending=False, stable=True):
     return _order(xp, x, axis_of(axis, x.ndim), descending)
 
 
-def _topk_samples(draw):
-    (x,), statics = along(apart, side=(0, 4))(draw)
-    k = draw.integer(0, x.shape[statics["axis"]])
-    return (x,), {"k": k, "largest": draw.flag(), "sorted": draw.flag()} | statics
-
-
-@op(_unsorted, outputs="values indices", constant=(1,), samples=_topk_samples)
+@op(_unsorted, outputs="values indices", constant=(1,))
 def topk(xp, x, *, k, axis=-1, largest=True, sorted=True) -> tuple[Array, Array]:
     """The k largest (or smallest) values along axis in order, and the indices that they had.
 
@@ -259,3 +247,23 @@ def topk(xp, x, *, k, axis=-1, largest=True, sorted=True) -> tuple[Array, Array]
     index = _order(xp, x, axis, largest)[at(axis, slice(k))]
     index = xp.ascontiguousarray(index)  # what is left out need not be kept
     return xp.take_along_axis(x, index, axis), index
+
+
+# ---- samples -------------------------------------------------------------------------------------
+
+
+@argmax.samples
+@argmin.samples
+@max.samples
+@min.samples
+def _one_axis_samples(draw):
+    x = apart(draw, draw.shape(side=(1, 3)))
+    axis = draw.one_of(None, draw.axis(x.ndim)) if x.ndim else None
+    return (x,), {"axis": axis, "keepdims": draw.flag()}
+
+
+@topk.samples
+def _topk_samples(draw):
+    (x,), statics = along(apart, side=(0, 4))(draw)
+    k = draw.integer(0, x.shape[statics["axis"]])
+    return (x,), {"k": k, "largest": draw.flag(), "sorted": draw.flag()} | statics

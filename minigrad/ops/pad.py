@@ -36,15 +36,6 @@ def widths_of(pad, ndim):
     return pairs
 
 
-def _pad_samples(draw):
-    x = anything(draw, draw.shape(least=1, most=2, side=(2, 3)))
-    mode = draw.one_of("constant", "reflect", "replicate", "circular")
-    least = -1 if mode == "constant" else 0
-    flat = [draw.integer(least, 1) for _ in range(2 * draw.integer(1, x.ndim))]
-    statics = {"mode": mode, "value": draw.one_of(0.0, 2.5) if mode == "constant" else 0.0}
-    return (x,), {"pad": draw.one_of(flat, widths_of(flat, x.ndim))} | statics
-
-
 def _pad_less(g, widths):
     """The adjoint of adding zeros is cutting off, and the other way round."""
     return pad(g, [(-before, -after) for before, after in widths])
@@ -79,7 +70,7 @@ def _border_steps(shape, widths, mode):
         shape = (*shape[:axis], len(places), *shape[axis + 1 :])
 
 
-@op(_pad_rule, samples=_pad_samples)
+@op(_pad_rule)
 def pad(xp, x, *, pad, mode="constant", value=0.0):
     """x with values added at its edges; negative widths cut off.        d pad x = pad dx
 
@@ -116,3 +107,16 @@ def pad(xp, x, *, pad, mode="constant", value=0.0):
     ]
     added = [(max(before, 0), max(after, 0)) for before, after in widths]
     return xp.pad(x[tuple(kept)], added, mode="constant", constant_values=value)
+
+
+# ---- samples -------------------------------------------------------------------------------------
+
+
+@pad.samples
+def _pad_samples(draw):
+    x = anything(draw, draw.shape(least=1, most=2, side=(2, 3)))
+    mode = draw.one_of("constant", "reflect", "replicate", "circular")
+    least = -1 if mode == "constant" else 0
+    flat = [draw.integer(least, 1) for _ in range(2 * draw.integer(1, x.ndim))]
+    statics = {"mode": mode, "value": draw.one_of(0.0, 2.5) if mode == "constant" else 0.0}
+    return (x,), {"pad": draw.one_of(flat, widths_of(flat, x.ndim))} | statics

@@ -117,11 +117,7 @@ def _inside(g, x, min, max):
     return g if max is None else where(x <= max, g, 0)
 
 
-def _clip_bounds(draw):
-    return {"min": draw.one_of(-1.0, None, 0), "max": draw.one_of(1.0, None, math.inf)}
-
-
-@op(_inside, samples=elementwise(apart, options=_clip_bounds))
+@op(_inside)
 def clip(xp, x, *, min=None, max=None):
     """x held between two numbers.        d clip x = [min ≤ x ≤ max] dx, so 1 at the bounds
 
@@ -185,3 +181,13 @@ def round(xp, x, *, decimals=0):
     if not isinstance(decimals, WHOLE):
         raise DTypeError(f"decimals was given as {decimals!r}: give a whole number")
     return xp.round(x, decimals) if x.dtype.kind == "f" or decimals < 0 else x.copy()
+
+
+# ---- samples -------------------------------------------------------------------------------------
+
+
+def _clip_bounds(draw):
+    return {"min": draw.one_of(-1.0, None, 0), "max": draw.one_of(1.0, None, math.inf)}
+
+
+clip.samples(elementwise(apart, options=_clip_bounds))

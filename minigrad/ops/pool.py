@@ -50,49 +50,7 @@ class Window(NamedTuple):
         return x[:, :, h : height - h, w : width - w]
 
 
-def _image(draw, values):
-    """Images (N, C, H, W) and a window that fits into them."""
-    kernel = (draw.integer(1, 3), draw.integer(1, 3))
-    stride = (draw.integer(1, 2), draw.integer(1, 2))
-    padding = tuple(draw.integer(0, k // 2) for k in kernel)
-    size = tuple(
-        max(k - 2 * p, 1) + draw.integer(0, 2) for k, p in zip(kernel, padding, strict=True)
-    )
-    x = values(draw, (draw.integer(1, 2), draw.integer(0, 2), *size))
-    return x, Window(kernel, stride, padding)
-
-
-def _image_samples(values):
-    def sample(draw):
-        x, window = _image(draw, values)
-        return (x,), {"window": window}
-
-    return sample
-
-
-def _picked(draw):
-    """Images, a window, and the winners of each window in other images of that shape."""
-    x, window = _image(draw, anything)
-    winner = max_pool2d_winner(apart(draw, x.shape), window=window)
-    return x, winner, window
-
-
-def _pick_samples(draw):
-    x, winner, window = _picked(draw)
-    return (x, winner), {"window": window}
-
-
-def _unpick_samples(draw):
-    x, winner, window = _picked(draw)
-    return (anything(draw, winner.shape), winner), {"size": x.shape[2:], "window": window}
-
-
-def _unpool_samples(draw):
-    x, winner, window = _picked(draw)
-    return (anything(draw, winner.shape),), {"size": x.shape[2:], "window": window}
-
-
-@op(None, method=False, samples=_image_samples(apart))
+@op(None, method=False)
 def max_pool2d_winner(xp, x, *, window):
     """Which offset of each window of x (N, C, H, W) holds the largest value: argmax.
 
@@ -122,7 +80,6 @@ def max_pool2d_winner(xp, x, *, window):
     lambda g, winner, in_shapes, window: unpick(g, winner, in_shapes[0][2:], window),
     None,
     method=False,
-    samples=_pick_samples,
 )
 def pick(xp, x, winner, *, window):
     """From each window of x (N, C, H, W) the value at the winning offset -> (N, C, oh, ow).
@@ -143,7 +100,7 @@ def pick(xp, x, winner, *, window):
     return y
 
 
-@op(lambda g, winner, window: pick(g, winner, window), None, method=False, samples=_unpick_samples)
+@op(lambda g, winner, window: pick(g, winner, window), None, method=False)
 def unpick(xp, x, winner, *, size, window):
     """The adjoint of `pick`: x (N, C, oh, ow) added back to where it came from.
 
@@ -163,7 +120,6 @@ def unpick(xp, x, winner, *, size, window):
 @op(
     lambda g, in_shapes, window: avg_unpool2d(g, in_shapes[0][2:], window),
     method=False,
-    samples=_image_samples(anything),
 )
 def avg_pool2d(xp, x, *, window):
     """The mean of each window of x (N, C, H, W), padding counted as zeros -> (N, C, oh, ow).
@@ -183,7 +139,7 @@ def avg_pool2d(xp, x, *, window):
     return y
 
 
-@op(lambda g, window: avg_pool2d(g, window), method=False, samples=_unpool_samples)
+@op(lambda g, window: avg_pool2d(g, window), method=False)
 def avg_unpool2d(xp, x, *, size, window):
     """The adjoint of avg_pool2d: each value spread evenly over its window.
 
@@ -198,3 +154,55 @@ def avg_unpool2d(xp, x, *, size, window):
     for offset in window.offsets(size):
         y[offset] += share
     return window.cropped(y)
+
+
+# ---- samples -------------------------------------------------------------------------------------
+
+
+def _image(draw, values):
+    """Images (N, C, H, W) and a window that fits into them."""
+    kernel = (draw.integer(1, 3), draw.integer(1, 3))
+    stride = (draw.integer(1, 2), draw.integer(1, 2))
+    padding = tuple(draw.integer(0, k // 2) for k in kernel)
+    size = tuple(
+        max(k - 2 * p, 1) + draw.integer(0, 2) for k, p in zip(kernel, padding, strict=True)
+    )
+    x = values(draw, (draw.integer(1, 2), draw.integer(0, 2), *size))
+    return x, Window(kernel, stride, padding)
+
+
+def _image_samples(values):
+    def sample(draw):
+        x, window = _image(draw, values)
+        return (x,), {"window": window}
+
+    return sample
+
+
+def _picked(draw):
+    """Images, a window, and the winners of each window in other images of that shape."""
+    x, window = _image(draw, anything)
+    winner = max_pool2d_winner(apart(draw, x.shape), window=window)
+    return x, winner, window
+
+
+@pick.samples
+def _pick_samples(draw):
+    x, winner, window = _picked(draw)
+    return (x, winner), {"window": window}
+
+
+@unpick.samples
+def _unpick_samples(draw):
+    x, winner, window = _picked(draw)
+    return (anything(draw, winner.shape), winner), {"size": x.shape[2:], "window": window}
+
+
+@avg_unpool2d.samples
+def _unpool_samples(draw):
+    x, winner, window = _picked(draw)
+    return (anything(draw, winner.shape),), {"size": x.shape[2:], "window": window}
+
+
+max_pool2d_winner.samples(_image_samples(apart))
+avg_pool2d.samples(_image_samples(anything))

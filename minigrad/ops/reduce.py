@@ -66,12 +66,7 @@ def mean(xp, x, *, axis=None, keepdims=False):
     return _rounded(x, sums / n if n else sums * math.nan, _reduced(x.shape, axes, keepdims))
 
 
-def _sum_to_samples(draw):
-    shape, full = draw.shapes(2)
-    return (anything(draw, np.broadcast_shapes(shape, full)),), {"shape": shape}
-
-
-@op(lambda g, in_shapes: broadcast_to(g, in_shapes[0]), method=False, samples=_sum_to_samples)
+@op(lambda g, in_shapes: broadcast_to(g, in_shapes[0]), method=False)
 def sum_to(xp, x, *, shape):
     """Σ x over what a broadcast from `shape` repeated: its adjoint, which the sweep applies.
 
@@ -103,17 +98,6 @@ def _check_correction(correction):
         raise DTypeError(f"correction was given as {correction!r}: give a finite number (0 or 1)")
 
 
-def _spread_samples(*scales):
-    """Three values or more: of two, the deviation is linear, and its curvature mere rounding."""
-
-    def sample(draw):
-        x = apart(draw, draw.shape(least=1, side=(3, 4))) * draw.one_of(*scales)
-        options = {"correction": draw.one_of(0, 1, 0.5), "keepdims": draw.flag()}
-        return (x,), {"axis": draw.axes(x.ndim)} | options
-
-    return sample
-
-
 def wide(x):
     """float16 is computed in float32."""
     return cast(x, dtype=np.dtype(np.float32)) if x.dtype == np.float16 else x
@@ -143,7 +127,7 @@ def _variance(xp, x, axes, correction):
     return total(xp, c * c, axes) * (1 / (n - correction) if n > correction else math.nan)
 
 
-@fused(reference=var_reference, method=True, floating=True, samples=_spread_samples(1))
+@fused(reference=var_reference, method=True, floating=True)
 def var(xp, x, *, axis=None, correction=1, keepdims=False):
     """Σ (x - mean)² / (n - correction); correction=0 divides by n.
 
@@ -168,8 +152,7 @@ def std_reference(x, *, axis=None, correction=1, keepdims=False):
     return like(where(flat, 0, sqrt(where(flat, 1, v))), x)
 
 
-# far apart: away from the kink at 0, and so far that the variance is beyond float16
-@fused(reference=std_reference, method=True, floating=True, samples=_spread_samples(4, 200))
+@fused(reference=std_reference, method=True, floating=True)
 def std(xp, x, *, axis=None, correction=1, keepdims=False):
     """√var(x).        d std = d var / (2 std), and 0 where std is 0
 
@@ -273,3 +256,28 @@ def log_softmax(xp, x, *, axis=-1):
     z = x - xp.max(x, axis=axes, keepdims=True)
     z -= xp.log(total(xp, xp.exp(z), axes)).astype(x.dtype)
     return z
+
+
+# ---- samples -------------------------------------------------------------------------------------
+
+
+@sum_to.samples
+def _sum_to_samples(draw):
+    shape, full = draw.shapes(2)
+    return (anything(draw, np.broadcast_shapes(shape, full)),), {"shape": shape}
+
+
+def _spread_samples(*scales):
+    """Three values or more: of two, the deviation is linear, and its curvature mere rounding."""
+
+    def sample(draw):
+        x = apart(draw, draw.shape(least=1, side=(3, 4))) * draw.one_of(*scales)
+        options = {"correction": draw.one_of(0, 1, 0.5), "keepdims": draw.flag()}
+        return (x,), {"axis": draw.axes(x.ndim)} | options
+
+    return sample
+
+
+var.samples(_spread_samples(1))
+# far apart: away from the kink at 0, and so far that the variance is beyond float16
+std.samples(_spread_samples(4, 200))

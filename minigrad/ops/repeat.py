@@ -16,12 +16,7 @@ from .reduce import sum
 from .shape import at, axes_of, axis_of, reshape
 
 
-def _flip_samples(draw):
-    x = anything(draw, draw.shape())
-    return (x,), {"axis": draw.axes(x.ndim)}
-
-
-@op(lambda g, axis: flip(g, axis), aliases={"axis": ("dim", "dims")}, samples=_flip_samples)
+@op(lambda g, axis: flip(g, axis), aliases={"axis": ("dim", "dims")})
 def flip(xp, x, *, axis=None):
     """x in reverse order along axis (None: all).        d flip x = flip dx
 
@@ -31,21 +26,13 @@ def flip(xp, x, *, axis=None):
     return xp.flip(x, axes_of(axis, x.ndim)).copy()
 
 
-def _roll_samples(draw):
-    x = anything(draw, draw.shape(least=1))
-    axis = draw.one_of(None, draw.axis(x.ndim), tuple(range(x.ndim)))
-    count = len(axis) if isinstance(axis, tuple) else 1
-    shifts = tuple([draw.integer(-4, 4) for _ in range(count)])
-    return (x,), {"shifts": shifts if isinstance(axis, tuple) else shifts[0], "axis": axis}
-
-
 def _back(g, shifts, axis):
     return roll(
         g, tuple([-n for n in shifts]) if isinstance(shifts, tuple | list) else -shifts, axis
     )
 
 
-@op(_back, aliases={"axis": ("dim", "dims")}, samples=_roll_samples)
+@op(_back, aliases={"axis": ("dim", "dims")})
 def roll(xp, x, *, shifts, axis=None):
     """x moved along axis, what leaves at one end coming in at the other.        d roll x = roll dx
 
@@ -66,11 +53,6 @@ def roll(xp, x, *, shifts, axis=None):
     return xp.roll(x, tuple(several) if axis is not None else several[0], axis)
 
 
-def _tile_samples(draw):
-    x = anything(draw, draw.shape(most=2))
-    return (x,), {"reps": tuple([draw.integer(0, 2) for _ in range(draw.integer(0, 3))])}
-
-
 def _untile(g, in_shapes, reps):
     shape = (1,) * (len(reps) - len(in_shapes[0])) + in_shapes[0]
     reps = (1,) * (len(shape) - len(reps)) + tuple(reps)
@@ -78,7 +60,7 @@ def _untile(g, in_shapes, reps):
     return reshape(sum(apart, tuple(range(0, 2 * len(shape), 2))), in_shapes[0])
 
 
-@op(_untile, star="reps", samples=_tile_samples)
+@op(_untile, star="reps")
 def tile(xp, x, *, reps):
     """x repeated as a whole so many times along each axis.        d tile x = tile dx
 
@@ -104,14 +86,6 @@ def _repeats(repeats, n):
     return np.repeat(np.arange(n), counts)
 
 
-def _repeat_samples(draw):
-    x = anything(draw, draw.shape(least=1))
-    axis = draw.one_of(None, draw.axis(x.ndim))
-    n = x.size if axis is None else x.shape[axis]
-    each = [draw.integer(0, 2) for _ in range(n)]
-    return (x,), {"repeats": draw.one_of(2, each) if n else 2, "axis": axis}
-
-
 def _unrepeat(g, in_shapes, repeats, axis):
     shape = in_shapes[0]
     flat = (math.prod(shape),) if axis is None else shape
@@ -120,7 +94,7 @@ def _unrepeat(g, in_shapes, repeats, axis):
     return reshape(unindex(g, shape=flat, key=key), shape)
 
 
-@op(_unrepeat, samples=_repeat_samples)
+@op(_unrepeat)
 def repeat_interleave(xp, x, *, repeats, axis=None):
     """Each value of x several times in a row, along axis (None: of the flattened x).
 
@@ -136,3 +110,36 @@ def repeat_interleave(xp, x, *, repeats, axis=None):
     axis = 0 if axis is None else axis_of(axis, x.ndim)
     places = xp.asarray(_repeats(repeats, x.shape[axis]))
     return x[at(axis, places)]
+
+
+# ---- samples -------------------------------------------------------------------------------------
+
+
+@flip.samples
+def _flip_samples(draw):
+    x = anything(draw, draw.shape())
+    return (x,), {"axis": draw.axes(x.ndim)}
+
+
+@roll.samples
+def _roll_samples(draw):
+    x = anything(draw, draw.shape(least=1))
+    axis = draw.one_of(None, draw.axis(x.ndim), tuple(range(x.ndim)))
+    count = len(axis) if isinstance(axis, tuple) else 1
+    shifts = tuple([draw.integer(-4, 4) for _ in range(count)])
+    return (x,), {"shifts": shifts if isinstance(axis, tuple) else shifts[0], "axis": axis}
+
+
+@tile.samples
+def _tile_samples(draw):
+    x = anything(draw, draw.shape(most=2))
+    return (x,), {"reps": tuple([draw.integer(0, 2) for _ in range(draw.integer(0, 3))])}
+
+
+@repeat_interleave.samples
+def _repeat_samples(draw):
+    x = anything(draw, draw.shape(least=1))
+    axis = draw.one_of(None, draw.axis(x.ndim))
+    n = x.size if axis is None else x.shape[axis]
+    each = [draw.integer(0, 2) for _ in range(n)]
+    return (x,), {"repeats": draw.one_of(2, each) if n else 2, "axis": axis}

@@ -50,12 +50,6 @@ def cumsum(xp, x, *, axis):
 # ---- products ------------------------------------------------------------------------------------
 
 
-def _product_values(draw, shape):
-    """Values of either sign, some of which are 0."""
-    values = anything(draw, shape)
-    return np.where(draw.rng().random(shape) < 0.3, 0.0, values)
-
-
 def prod_reference(x, *, axis=None, keepdims=False):
     """Composed: a tree of pairwise products, in float64."""
     axes = axes_of(axis, x.ndim)
@@ -75,15 +69,9 @@ def prod_reference(x, *, axis=None, keepdims=False):
     return _rounded(reshape(y if left is None else y * left, shape), x.dtype)
 
 
-def _long_samples(draw):
-    """So many values that pairs are left over more than once."""
-    return (_product_values(draw, (draw.integer(5, 7),)),), {"axis": 0, "keepdims": draw.flag()}
-
-
 @fused(
     reference=prod_reference,
     method=True,
-    samples=any_of(reduction(_product_values), _long_samples),
 )
 def prod(xp, x, *, axis=None, keepdims=False):
     """Π x over axis (None: all); 1 over nothing.        d Π x = Σᵢ (Π of the others) dxᵢ
@@ -108,7 +96,7 @@ def cumprod_reference(x, *, axis):
     return _rounded(y, x.dtype)
 
 
-@fused(reference=cumprod_reference, method=True, samples=along(_product_values, side=(0, 5)))
+@fused(reference=cumprod_reference, method=True)
 def cumprod(xp, x, *, axis):
     """Π x up to and including each place along axis.
 
@@ -121,3 +109,21 @@ def cumprod(xp, x, *, axis):
     tensor([1., 2., 6.])
     """
     return _rounded(xp.cumprod(x, axis=axis_of(axis, x.ndim), dtype=_wide(x.dtype)), x.dtype)
+
+
+# ---- samples -------------------------------------------------------------------------------------
+
+
+def _product_values(draw, shape):
+    """Values of either sign, some of which are 0."""
+    values = anything(draw, shape)
+    return np.where(draw.rng().random(shape) < 0.3, 0.0, values)
+
+
+def _long_samples(draw):
+    """So many values that pairs are left over more than once."""
+    return (_product_values(draw, (draw.integer(5, 7),)),), {"axis": 0, "keepdims": draw.flag()}
+
+
+prod.samples(any_of(reduction(_product_values), _long_samples))
+cumprod.samples(along(_product_values, side=(0, 5)))

@@ -52,17 +52,7 @@ def at(axis, part):
 # ---- the same values in another shape ------------------------------------------------------------
 
 
-def _reshape_samples(draw):
-    x = anything(draw, draw.shape())
-    lengths = draw.one_of((x.size,), (1, x.size, 1), x.shape[::-1])
-    if x.size and lengths and draw.flag():  # one length may be left to the op
-        i = draw.integer(0, len(lengths) - 1)
-        lengths = (*lengths[:i], -1, *lengths[i + 1 :])
-    return (x,), {"shape": lengths}
-
-
-@op(lambda g, in_shapes: reshape(g, in_shapes[0]), star="shape", view=True,
-    samples=_reshape_samples)  # fmt: skip
+@op(lambda g, in_shapes: reshape(g, in_shapes[0]), star="shape", view=True)
 def reshape(xp, x, *, shape):
     """x in another shape; one length may be -1.        d reshape x = reshape dx
 
@@ -75,14 +65,7 @@ def reshape(xp, x, *, shape):
     return read_only(x.reshape(shape))
 
 
-def _flatten_samples(draw):
-    x = anything(draw, draw.shape())
-    first = draw.integer(0, max(x.ndim - 1, 0))
-    last = draw.integer(first, max(x.ndim - 1, 0))
-    return (x,), {"start_dim": first, "end_dim": last - x.ndim if draw.flag() and x.ndim else last}
-
-
-@op(lambda g, in_shapes: reshape(g, in_shapes[0]), view=True, samples=_flatten_samples)
+@op(lambda g, in_shapes: reshape(g, in_shapes[0]), view=True)
 def flatten(xp, x, *, start_dim=0, end_dim=-1):
     """Axes start_dim to end_dim (included) as one.        d flatten x = flatten dx
 
@@ -136,15 +119,7 @@ def unsqueeze(xp, x, *, axis):
 # ---- the same axes in another order --------------------------------------------------------------
 
 
-def _two_axes(first, second):
-    def statics(draw, shape):
-        return {first: draw.axis(len(shape)), second: draw.axis(len(shape))}
-
-    return one_array(statics, least=1)
-
-
-@op(lambda g, axis0, axis1: transpose(g, axis0, axis1), view=True,
-    samples=_two_axes("axis0", "axis1"))  # fmt: skip
+@op(lambda g, axis0, axis1: transpose(g, axis0, axis1), view=True)
 def transpose(xp, x, *, axis0, axis1):
     """x with two axes swapped (`permute` orders them all).        d transpose x = transpose dx
 
@@ -155,8 +130,7 @@ def transpose(xp, x, *, axis0, axis1):
     return read_only(xp.swapaxes(x, first, second))
 
 
-@op(lambda g, axis0, axis1: transpose(g, axis0, axis1), view=True,
-    samples=_two_axes("axis0", "axis1"))  # fmt: skip
+@op(lambda g, axis0, axis1: transpose(g, axis0, axis1), view=True)
 def swapaxes(xp, x, *, axis0, axis1):
     """x with two axes swapped: `transpose` under NumPy's name.        d swapaxes x = swapaxes dx
 
@@ -171,12 +145,7 @@ def _inverse(axes):
     return tuple(sorted(range(len(axes)), key=places.__getitem__))
 
 
-def _permute_axes(draw, shape):
-    return {"axes": tuple([a - len(shape) * draw.flag() for a in draw.order(len(shape))])}
-
-
-@op(lambda g, axes: permute(g, _inverse(axes)), star="axes", view=True,
-    samples=one_array(_permute_axes))  # fmt: skip
+@op(lambda g, axes: permute(g, _inverse(axes)), star="axes", view=True)
 def permute(xp, x, *, axes):
     """x with its axes in the order given.        d permute x = permute dx
 
@@ -196,18 +165,7 @@ def _listed(axes):
     return [axes] if isinstance(axes, int | np.integer) else list(axes)
 
 
-def _moveaxis_samples(draw):
-    x = anything(draw, draw.shape(least=1))
-    count = draw.integer(1, x.ndim)
-    places = [draw.order(x.ndim)[:count] for _ in range(2)]
-    source, destination = (tuple(a - x.ndim * draw.flag() for a in axes) for axes in places)
-    if count == 1 and draw.flag():
-        (source,), (destination,) = source, destination
-    return (x,), {"source": source, "destination": destination}
-
-
-@op(lambda g, source, destination: moveaxis(g, destination, source), view=True,
-    samples=_moveaxis_samples)  # fmt: skip
+@op(lambda g, source, destination: moveaxis(g, destination, source), view=True)
 def moveaxis(xp, x, *, source, destination):
     """x with some axes moved to new places; the others keep their order.
 
@@ -228,13 +186,7 @@ def moveaxis(xp, x, *, source, destination):
 # ---- repeated without copying --------------------------------------------------------------------
 
 
-def _broadcast_samples(draw):
-    shape, full = draw.shapes(2)
-    full = np.broadcast_shapes(shape, full)
-    return (anything(draw, shape),), {"shape": (2, *full) if draw.flag() else full}
-
-
-@op(lambda g: g, star="shape", view=True, samples=_broadcast_samples)
+@op(lambda g: g, star="shape", view=True)
 def broadcast_to(xp, x, *, shape):
     """x repeated to a shape, without copying.        d broadcast x = broadcast dx
 
@@ -245,14 +197,7 @@ def broadcast_to(xp, x, *, shape):
     return read_only(xp.broadcast_to(x, shape))
 
 
-def _expand_samples(draw):
-    (x,), statics = _broadcast_samples(draw)
-    lead, full = len(statics["shape"]) - x.ndim, statics["shape"]
-    shape = [-1 if i >= lead and draw.flag() else n for i, n in enumerate(full)]
-    return (x,), {"shape": tuple(shape)}
-
-
-@op(lambda g: g, star="shape", view=True, samples=_expand_samples)
+@op(lambda g: g, star="shape", view=True)
 def expand(xp, x, *, shape):
     """x repeated to a shape in which -1 keeps an axis' length.        d expand x = expand dx
 
@@ -262,3 +207,66 @@ def expand(xp, x, *, shape):
     lead = len(shape) - x.ndim
     kept = [x.shape[i - lead] if n == -1 and i >= lead else n for i, n in enumerate(shape)]
     return read_only(xp.broadcast_to(x, tuple(kept)))
+
+
+# ---- samples -------------------------------------------------------------------------------------
+
+
+@reshape.samples
+def _reshape_samples(draw):
+    x = anything(draw, draw.shape())
+    lengths = draw.one_of((x.size,), (1, x.size, 1), x.shape[::-1])
+    if x.size and lengths and draw.flag():  # one length may be left to the op
+        i = draw.integer(0, len(lengths) - 1)
+        lengths = (*lengths[:i], -1, *lengths[i + 1 :])
+    return (x,), {"shape": lengths}
+
+
+@flatten.samples
+def _flatten_samples(draw):
+    x = anything(draw, draw.shape())
+    first = draw.integer(0, max(x.ndim - 1, 0))
+    last = draw.integer(first, max(x.ndim - 1, 0))
+    return (x,), {"start_dim": first, "end_dim": last - x.ndim if draw.flag() and x.ndim else last}
+
+
+def _two_axes(first, second):
+    def statics(draw, shape):
+        return {first: draw.axis(len(shape)), second: draw.axis(len(shape))}
+
+    return one_array(statics, least=1)
+
+
+def _permute_axes(draw, shape):
+    return {"axes": tuple([a - len(shape) * draw.flag() for a in draw.order(len(shape))])}
+
+
+@moveaxis.samples
+def _moveaxis_samples(draw):
+    x = anything(draw, draw.shape(least=1))
+    count = draw.integer(1, x.ndim)
+    places = [draw.order(x.ndim)[:count] for _ in range(2)]
+    source, destination = (tuple(a - x.ndim * draw.flag() for a in axes) for axes in places)
+    if count == 1 and draw.flag():
+        (source,), (destination,) = source, destination
+    return (x,), {"source": source, "destination": destination}
+
+
+@broadcast_to.samples
+def _broadcast_samples(draw):
+    shape, full = draw.shapes(2)
+    full = np.broadcast_shapes(shape, full)
+    return (anything(draw, shape),), {"shape": (2, *full) if draw.flag() else full}
+
+
+@expand.samples
+def _expand_samples(draw):
+    (x,), statics = _broadcast_samples(draw)
+    lead, full = len(statics["shape"]) - x.ndim, statics["shape"]
+    shape = [-1 if i >= lead and draw.flag() else n for i, n in enumerate(full)]
+    return (x,), {"shape": tuple(shape)}
+
+
+transpose.samples(_two_axes("axis0", "axis1"))
+swapaxes.samples(_two_axes("axis0", "axis1"))
+permute.samples(one_array(_permute_axes))
