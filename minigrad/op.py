@@ -87,15 +87,14 @@ class Op:
 
     def define(self, rules: Sequence[Rule | None] | Rule) -> None:
         """Take the rules."""
-        self.joint: Rule | None = None
+        if not rules and self.reference is not None:
+            rules = through_reference(self)
+        self.joint: Rule | None = rules if callable(rules) else None
+        self.rules: list[Rule | None]
         if callable(rules):
-            self.joint = rules
-        elif not rules and self.reference is not None:
-            self.joint = through_reference(self)
-        per_input = (
-            [] if callable(rules) else list(rules) or [_no_rule(self.name)] * len(self.inputs)
-        )
-        self.rules: list[Rule | None] = per_input if self.joint is None else [self.joint]
+            self.rules = [rules]
+        else:
+            self.rules = list(rules) or [_no_rule(self.name)] * len(self.inputs)
         if self.joint is None and len(self.rules) != len(self.inputs):
             raise TypeError(
                 f"op {self.name}: {len(self.rules)} rules for {len(self.inputs)} inputs "

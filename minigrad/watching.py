@@ -73,9 +73,11 @@ def _seen(op: Op, inputs: tuple[Any, ...], result: Any, seconds: float) -> None:
 
 @contextmanager
 def watch(callback: Callable[[Event], None]) -> Iterator[None]:
-    """Call `callback(event)` for every op that runs inside, in any thread.
+    """Call `callback(event)` for every op that runs inside: forward, backward, rules; any thread.
 
-    In forward, in backward, and in rules.
+    Args:
+        callback: a function of an `Event`: the op's name, its inputs' shapes, seconds, bytes kept.
+            It must not run ops itself, which would be events too.
 
     Example:
         >>> import minigrad as mg

@@ -1,4 +1,4 @@
-"""What the BatchNorm tests share: layouts, both forms, and section 2 of the contract in NumPy."""
+"""What the BatchNorm tests share: layouts, both forms, and the formulas in NumPy."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def per_channel(value, x):
 
 
 def normalise(x, gamma, beta, dy, eps=EPS):
-    """y, dx, dgamma, dbeta in float64, by section 2 of the contract."""
+    """y, dx, dgamma, dbeta in float64, by the formulas."""
     x, gamma, beta, dy = (np.asarray(a, np.float64) for a in (x, gamma, beta, dy))
     axes = axes_of(x)
     mu = x.mean(axes, keepdims=True)
@@ -42,7 +42,7 @@ def normalise(x, gamma, beta, dy, eps=EPS):
 
 
 def normalise_with(x, mean, var, gamma, beta, dy, eps=EPS):
-    """y, dx, dgamma, dbeta in evaluation mode, in float64, by section 2 of the contract."""
+    """y, dx, dgamma, dbeta in evaluation mode, in float64, by the formulas."""
     x, gamma, beta, dy, mean, var = (
         np.asarray(a, np.float64) for a in (x, gamma, beta, dy, mean, var)
     )

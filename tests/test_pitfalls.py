@@ -1,4 +1,4 @@
-"""The checklist of shared/autograd_pitfalls.md: what other engines broke on, item by item.
+"""A checklist of 84 items that other engines broke on: each is held by a test, or decided.
 
 `@pytest.mark.pitfall("E12")` stands at every test of the suite that holds an item.  Here are the
 items that no subject's own file holds, or not on every device, and the account of all of them.
@@ -38,17 +38,17 @@ TESTS = Path(__file__).parent
 
 DECIDED = {  # items without a test, and why
     "E79": "minigrad makes and switches no stream; the stand-in has none to test with.",
-    "E80": "The benchmarks time the CPU alone; see shared/gpu.md for what one of a GPU must do.",
+    "E80": "The benchmarks time the CPU alone.",
     "E81": "The pool is CuPy's, and only a GPU has one.",
     "E82": "Only a GPU runs out of its memory.",
 }
 IN_PART = {  # items of which a clause is decided otherwise; the tests hold what was decided
-    "E12": "A floating gradient takes the output's dtype, as all gradients do (design.md, 4.1); an "
+    "E12": "A floating gradient takes the output's dtype, as all gradients do; an "
     "integer one is refused, and nothing is broadcast.",
     "E15": "`stop_gradient` is called `detach`, as in PyTorch: one way to do it.",
-    "E17": "A write through the bare array of a leaf, `leaf.data[...] = v`, passes no code of ours "
-    "(design.md, 4.3): `detect_anomaly` finds it by a fingerprint.",
-    "E19": "On a result that is no leaf, `+=` rebinds: design.md, 4.3.",
+    "E17": "A write through the bare array of a leaf, `leaf.data[...] = v`, passes no code of "
+    "ours: `detect_anomaly` finds it by a fingerprint.",
+    "E19": "On a result that is no leaf, `+=` rebinds the name.",
     "E39": "The suite runs with warnings as errors; `errstate(all='raise')`, which adds underflow, "
     "is put around every op's samples, and float16 may underflow there.",
     "E56": "NumPy's own functions are refused with a hint, not dispatched: one way to do it.",
