@@ -10,7 +10,7 @@ import numpy as np
 
 from . import backend, dtypes
 from .backend import Array
-from .errors import ShapeError
+from .errors import DTypeError, ShapeError
 
 
 def new_array(data: Any, dtype: Any, device: str | None, copy: bool = True) -> Array:
@@ -44,7 +44,26 @@ def _first(data: Any) -> Any:
 
 
 def sizes(size: tuple[Any, ...]) -> tuple[int, ...]:
-    """`*size` as given: `f(2, 3)`, `f((2, 3))` and `f([2, 3])` mean the same."""
+    """`*size` as given: `f(2, 3)`, `f((2, 3))` and `f([2, 3])` mean the same.
+
+    Raises:
+        DTypeError: what is no whole number.
+    """
     if len(size) == 1 and isinstance(size[0], tuple | list):
         size = tuple(size[0])
-    return tuple([operator.index(n) for n in size])
+    try:
+        return tuple([operator.index(n) for n in size])
+    except TypeError as error:
+        raise DTypeError(f"the lengths were given as {size!r}: give whole numbers") from error
+
+
+def lengths(size: tuple[Any, ...]) -> tuple[int, ...]:
+    """`sizes` of a tensor to be made, none of which may be negative.
+
+    Raises:
+        ShapeError: one is.
+    """
+    shape = sizes(size)
+    if min(shape, default=0) < 0:
+        raise ShapeError(f"shape {shape} has a negative length: give lengths of 0 or more")
+    return shape

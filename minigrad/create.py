@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from . import backend
-from .arrays import sizes
+from .arrays import lengths, sizes
 from .backend import Array
 from .dtypes import checked, default_dtype
+from .errors import ShapeError
 from .tensor import Tensor, handle
 
 
@@ -34,10 +35,15 @@ def full(
     device: str | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """A tensor of one value; its dtype follows the value, unless it is given."""
+    """A tensor of one value, a number; its dtype follows the value, unless it is given.
+
+    Raises:
+        ShapeError: a negative length, or more than one value.
+    """
     if dtype is None:
         dtype = Tensor(fill_value).dtype
-    shape = (size,) if isinstance(size, int) else tuple(size)
+    shape = lengths((size,))
+    fill_value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
     array = backend.named(device or "cpu").xp.full(shape, fill_value, checked(dtype))
     return _placed(array, device).requires_grad_(requires_grad)
 
@@ -65,7 +71,8 @@ def empty(
     *size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
     """Memory that nobody has filled yet."""
-    array = backend.named(device or "cpu").xp.empty(sizes(size), checked(dtype or default_dtype()))
+    kind = checked(dtype or default_dtype())
+    array = backend.named(device or "cpu").xp.empty(lengths(size), kind)
     return _placed(array, device).requires_grad_(requires_grad)
 
 
@@ -102,7 +109,12 @@ def arange(
     """`arange(stop)`, `arange(start, stop)` or `arange(start, stop, step)`.
 
     int64 from integers, else the default dtype.
+
+    Raises:
+        ShapeError: a step of 0.
     """
+    if len(bounds) == 3 and bounds[2] == 0:
+        raise ShapeError(f"arange{bounds}: the step is 0, which leads nowhere: give another")
     values = np.arange(*bounds)
     if dtype is None:
         dtype = default_dtype() if values.dtype.kind == "f" else np.int64

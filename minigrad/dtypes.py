@@ -49,7 +49,10 @@ def set_default_dtype(dtype: Any) -> None:
 
 def checked(dtype: Any) -> np.dtype[Any]:
     """`dtype` as a dtype that a tensor can have: boolean, integer, or float16, float32, float64."""
-    wanted = np.dtype(dtype)
+    try:
+        wanted = np.dtype(dtype)
+    except TypeError as error:
+        raise DTypeError(f"dtype was given as {dtype!r}: give one such as mg.float32") from error
     if wanted.kind not in "biu" and wanted.newbyteorder("=") not in FLOATING:
         hint = " (take x.real and x.imag apart)" if wanted.kind == "c" else ""
         raise DTypeError(
