@@ -46,10 +46,10 @@ RESERVED = {"g", "y", "hint", "in_shapes", "needs"}
 class Op:
     """A differentiable operation: what it computes, and its rules or its reference."""
 
-    seen: ClassVar[Seen | None] = None  # who is told of every run of every op (see watching.py)
-    every: ClassVar[weakref.WeakSet[Op]] = (
-        weakref.WeakSet()
-    )  # also those whose name another has taken
+    # who is told of every run of every op (see watching.py)
+    seen: ClassVar[Seen | None] = None
+    # the registry's, and those whose name another has taken since
+    every: ClassVar[weakref.WeakSet[Op]] = weakref.WeakSet()
 
     def __init__(
         self,

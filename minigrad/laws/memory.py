@@ -94,7 +94,7 @@ def nothing_is_kept_but_what_the_rules_name(s: Sample) -> None:
     del tensors
     gc.collect(0)
     assert all(ref() is None for ref in unnamed), f"{s.op.name} keeps an unnamed input alive"
-    del y
+    del y  # which had to live until here: its graph is what could have kept them
 
 
 # ---- words ---------------------------------------------------------------------------------------
