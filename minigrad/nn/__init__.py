@@ -2,11 +2,11 @@
 
 from . import functional, init
 from .activation import ReLU
+from .batch_norm import BatchNorm1d, BatchNorm2d, BatchNorm3d, frozen_stats, recompute_stats
 from .container import Flatten, Sequential
 from .conv import Conv2d
 from .dropout import Dropout
 from .linear import Linear
 from .loss import CrossEntropyLoss
 from .module import Buffer, Module, Parameter
-from .norm import BatchNorm1d, BatchNorm2d, BatchNorm3d, frozen_stats, recompute_stats
 from .pool import AvgPool2d, MaxPool2d
