@@ -10,3 +10,25 @@ from .linear import Linear
 from .loss import CrossEntropyLoss
 from .module import Buffer, Module, Parameter
 from .pool import AvgPool2d, MaxPool2d
+
+__all__ = [
+    "AvgPool2d",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
+    "Buffer",
+    "Conv2d",
+    "CrossEntropyLoss",
+    "Dropout",
+    "Flatten",
+    "Linear",
+    "MaxPool2d",
+    "Module",
+    "Parameter",
+    "ReLU",
+    "Sequential",
+    "frozen_stats",
+    "functional",
+    "init",
+    "recompute_stats",
+]
