@@ -8,8 +8,10 @@ from .conv import Conv2d
 from .dropout import Dropout
 from .linear import Linear
 from .loss import CrossEntropyLoss
-from .module import Buffer, Module, Parameter
+from .module import Module
+from .parameter import Buffer, Parameter
 from .pool import AvgPool2d, MaxPool2d
+from .summary import summary
 
 __all__ = [
     "AvgPool2d",
@@ -31,4 +33,5 @@ __all__ = [
     "functional",
     "init",
     "recompute_stats",
+    "summary",
 ]

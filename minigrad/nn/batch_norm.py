@@ -21,7 +21,8 @@ from ..modes import no_grad, recomputing
 from ..tensor import Tensor
 from .checks import check_count
 from .functional import norm as steps
-from .module import Buffer, Module, Parameter
+from .module import Module
+from .parameter import Buffer, Parameter
 
 # Where a module's batch statistics go instead of into its running ones: (mean, biased variance,
 # values per channel).

@@ -10,7 +10,8 @@ from ..tensor import Tensor
 from . import functional as F
 from . import init
 from .checks import check_count, pair
-from .module import Module, Parameter
+from .module import Module
+from .parameter import Parameter
 
 
 class Conv2d(Module):

@@ -1,45 +1,20 @@
-"""Module, Parameter, Buffer.
-
-What a layer owns is found by walking its attributes; nothing is registered.
-"""
+"""Module: a part of a model, with its modes, its place, its state and its hooks."""
 
 from __future__ import annotations
 
-import warnings
+import difflib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-import numpy as np
-
-from .. import backend, dtypes
+from .. import dtypes
 from ..errors import DTypeError
-from ..modes import no_grad
 from ..ops.operators import destination
 from ..tensor import Tensor
+from . import state, walk
+from .hooks import ForwardHooks, HookHandle
+from .parameter import Buffer, Parameter
 
 Self = TypeVar("Self", bound="Module")
-
-
-class Parameter(Tensor):
-    """A Tensor that a module learns: it requires grad unless told otherwise.
-
-    Args:
-        data, dtype, device: as for `mg.tensor`; the data is copied.
-        requires_grad: second here, as in PyTorch.
-    """
-
-    __slots__ = ()
-
-    def __init__(
-        self, data: Any, requires_grad: bool = True, dtype: Any = None, device: str | None = None
-    ) -> None:
-        super().__init__(data, dtype, device, requires_grad)
-
-
-class Buffer(Tensor):
-    """A Tensor that belongs to a module's state but is not learned, such as a running mean."""
-
-    __slots__ = ()
 
 
 class Module:
@@ -52,20 +27,23 @@ class Module:
 
     training: bool = True
     frozen: bool = False
+    _hooks: ForwardHooks | None = None
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
         """What the module computes; subclasses define it."""
         raise TypeError(f"{type(self).__name__} has no forward: define `def forward(self, x): ...`")
 
     def __call__(self, *inputs: Any, **kwargs: Any) -> Any:
-        """`forward`."""
-        return self.forward(*inputs, **kwargs)
+        """`forward`, between the hooks if there are any."""
+        if self._hooks is None:
+            return self.forward(*inputs, **kwargs)
+        return self._hooks.run(self, inputs, kwargs)
 
     # ---- what it owns
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The modules that it holds directly, with their names."""
-        return ((name, value) for name, value in _owned(vars(self)) if isinstance(value, Module))
+        return walk.owned(vars(self), (Module,))
 
     def children(self) -> Iterator[Module]:
         """The modules that it holds directly."""
@@ -73,27 +51,86 @@ class Module:
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """Itself and all modules below, each once, with dotted names."""
-        return _once(_tree(self, prefix))
+        return walk.once(walk.tree(self, prefix))
 
     def modules(self) -> Iterator[Module]:
         """Itself and all modules below, each once."""
         return (module for _, module in self.named_modules())
 
-    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """All parameters, each once (also where modules share it), with dotted names."""
-        return _once((name, value) for name, value in _state(self) if isinstance(value, Parameter))
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """All parameters, each once (also where modules share it), with dotted names.
 
-    def parameters(self) -> Iterator[Parameter]:
+        recurse=False leaves out those of the modules below.
+        """
+        return _of_kind(Parameter, walk.state(self, prefix, recurse))
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """All parameters, each once: what an optimiser takes."""
-        return (parameter for _, parameter in self.named_parameters())
+        return (parameter for _, parameter in self.named_parameters(recurse=recurse))
 
-    def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
+    def named_buffers(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Buffer]]:
         """All buffers, each once, with dotted names."""
-        return _once((name, value) for name, value in _state(self) if isinstance(value, Buffer))
+        return _of_kind(Buffer, walk.state(self, prefix, recurse))
 
-    def buffers(self) -> Iterator[Buffer]:
+    def buffers(self, recurse: bool = True) -> Iterator[Buffer]:
         """All buffers, each once."""
-        return (buffer for _, buffer in self.named_buffers())
+        return (buffer for _, buffer in self.named_buffers(recurse=recurse))
+
+    def get_submodule(self, target: str) -> Module:
+        """The module of this dotted name; itself for the empty one.
+
+        Raises:
+            AttributeError: there is none.
+        """
+        found: dict[str, Module] = dict(walk.tree(self))
+        if target not in found:
+            near = difflib.get_close_matches(target, found, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else "see .named_modules()"
+            raise AttributeError(f"{type(self).__name__} has no module {target!r}: {hint}")
+        return found[target]
+
+    # PyTorch's ways to write `self.name = ...`, for code that comes from there
+
+    def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
+        """`self.name = nn.Buffer(tensor, persistent=persistent)`."""
+        buffer = None if tensor is None else Buffer(tensor, persistent=persistent)
+        setattr(self, name, buffer)
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """`self.name = param`."""
+        setattr(self, name, param)
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """`self.name = module`."""
+        setattr(self, name, module)
+
+    # ---- hooks
+
+    def register_forward_hook(self, hook: Callable[..., Any]) -> HookHandle:
+        """Call `hook(module, inputs, output)` after each `forward`.
+
+        What it returns, if anything, replaces the output.
+
+        Returns:
+            A handle whose `.remove()`, or the end of `with`, takes the hook back.
+        """
+        hooks = self._own_hooks()
+        return hooks.add(hooks.after, hook)
+
+    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> HookHandle:
+        """Call `hook(module, inputs)` before each `forward`.
+
+        What it returns, if anything, replaces the inputs: one, or a tuple of several.
+        """
+        hooks = self._own_hooks()
+        return hooks.add(hooks.before, hook)
+
+    def _own_hooks(self) -> ForwardHooks:
+        if self._hooks is None:
+            self._hooks = ForwardHooks()
+        return self._hooks
 
     # ---- modes
 
@@ -150,11 +187,10 @@ class Module:
         dtype, device = destination(where, dtype, device)
         if dtype is not None and not dtypes.is_floating(dtype):
             raise DTypeError(f"a module cannot become {dtype}: give mg.float16, float32 or float64")
-        for t in [*self.parameters(), *self.buffers()]:
-            kind = dtype if dtypes.is_floating(t.dtype) else None
-            grad = t.grad
-            t.rebind(t.detach().to(dtype=kind, device=device).array)
-            t.grad = None if grad is None else grad.detach().to(dtype=kind, device=device)
+        moved = [(t, *_moved(t, dtype, device)) for t in (*self.parameters(), *self.buffers())]
+        for t, value, grad in moved:  # now that nothing can fail any more
+            t.rebind(value.array)
+            t.grad = grad
         return self
 
     def float(self: Self) -> Self:
@@ -180,50 +216,32 @@ class Module:
     # ---- state
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Copies of all parameters and buffers by dotted name.
+        """Copies of all parameters and persistent buffers by dotted name.
 
         In PyTorch's order: own parameters, own buffers, children.
         """
-        return {name: value.detach().clone() for name, value in _state(self)}
+        return {name: value.detach().clone() for name, value in state.named(self)}
 
-    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True
+    ) -> state.IncompatibleKeys:
         """Copy values of the same names into parameters and buffers.  All or nothing.
 
         Args:
-            state: tensors or arrays by dotted name, such as `state_dict()` or PyTorch's.
+            state_dict: tensors or arrays by dotted name, such as `mg.load(path)`, `state_dict()`
+                or PyTorch's.  Floating numbers are rounded to the module's dtype.
             strict: missing and unexpected names are errors (a BatchNorm counter, which old
                 files lack, is a warning).
 
+        Returns:
+            The names that were passed over: (missing_keys, unexpected_keys).
+
         Raises:
-            RuntimeError: lists every missing, unexpected and mis-shaped name at once; nothing
-                has changed then.
+            RuntimeError: lists every missing, unexpected and mis-shaped name, and every one with
+                another kind of numbers, at once; nothing has changed then.
+            TypeError: something else than a dict.
         """
-        own = dict(_state(self))
-        values = {name: _host(state[name]) for name in own if name in state}
-        counters = [n for n in own if n not in state and n.endswith("num_batches_tracked")]
-        problems = [
-            f"{name}: shape {value.shape} given, {own[name].shape} wanted"
-            for name, value in values.items()
-            if value.shape != own[name].shape
-        ]
-        problems += [
-            f"{name}: {value.dtype} given, numbers wanted"
-            for name, value in values.items()
-            if value.dtype.kind not in "biuf"
-        ]
-        if strict:
-            missing = own.keys() - state.keys() - set(counters)
-            problems += [f"{name}: missing" for name in own if name in missing]
-            problems += [f"{name}: unexpected" for name in state if name not in own]
-        if problems:
-            raise RuntimeError(
-                "\n  ".join([f"{type(self).__name__}.load_state_dict changed nothing:", *problems])
-                + "\nGive the same architecture's state, or strict=False for what fits by name."
-            )
-        if counters:
-            warnings.warn(f"the state has no {', '.join(counters)}: kept as is", stacklevel=2)
-        for name, value in values.items():
-            _load(own[name], value)
+        return state.load(self, state_dict, strict)
 
     # ---- repr
 
@@ -232,63 +250,29 @@ class Module:
         return ""
 
     def __repr__(self) -> str:
-        lines = [
-            f"({name}): " + repr(child).replace("\n", "\n  ")
-            for name, child in self.named_children()
-        ]
-        head = f"{type(self).__name__}({self.extra_repr()}"
-        return head + ("\n  " + "\n  ".join(lines) + "\n)" if lines else ")")
+        return _text(self, "")
 
 
-def _owned(attributes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Parameters, buffers and modules among attributes, inside lists, tuples and dicts too."""
-    for name, value in attributes.items():
-        if isinstance(value, Module | Parameter | Buffer):
-            yield name, value
-        elif isinstance(value, list | tuple):
-            yield from _owned({f"{name}.{i}": each for i, each in enumerate(value)})
-        elif isinstance(value, dict):
-            yield from _owned({f"{name}.{key}": each for key, each in value.items()})
+def _of_kind(kind: type, pairs: walk.Named) -> walk.Named:
+    return walk.once((name, value) for name, value in pairs if isinstance(value, kind))
 
 
-def _tree(module: Module, prefix: str) -> Iterator[tuple[str, Module]]:
-    yield prefix, module
-    for name, child in module.named_children():
-        yield from _tree(child, f"{prefix}.{name}" if prefix else name)
+def _moved(t: Tensor, dtype: Any, device: str | None) -> tuple[Tensor, Tensor | None]:
+    """A parameter or buffer elsewhere, with its gradient."""
+    kind = dtype if dtypes.is_floating(t.dtype) else None
+    grad = None if t.grad is None else t.grad.detach().to(dtype=kind, device=device)
+    return t.detach().to(dtype=kind, device=device), grad
 
 
-def _state(module: Module) -> Iterator[tuple[str, Parameter | Buffer]]:
-    """Every name of every parameter and buffer, in the order of a state dict."""
-    for prefix, each in _tree(module, ""):
-        owned = list(_owned(vars(each)))
-        for kind in (Parameter, Buffer):
-            yield from (
-                (f"{prefix}.{name}" if prefix else name, value)
-                for name, value in owned
-                if isinstance(value, kind)
-            )
-
-
-def _once(pairs: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
-    seen: set[int] = set()
-    for name, value in pairs:
-        if id(value) not in seen:
-            seen.add(id(value))
-            yield name, value
-
-
-def _host(value: Any) -> np.ndarray[Any, Any]:
-    if isinstance(value, Tensor):
-        return value.numpy()
-    home = backend.find(value)
-    return np.asarray(value) if home is None else home.to_numpy(value)
-
-
-def _load(target: Tensor, value: np.ndarray[Any, Any]) -> None:
-    place = backend.of(target.array)
-    fresh = place.asarray(value, target.dtype, target.device, copy=True)
-    if isinstance(target, Parameter):
-        with no_grad():
-            target.copy_(fresh)  # written, so that a sweep which needs the old value notices
-    else:
-        target.rebind(fresh)  # statistics are rebound
+def _text(module: Module, mode_above: str) -> str:
+    """The tree of modules; what stands after # is its mode, where it differs, and shapes."""
+    mode = "frozen" if module.frozen else "training" if module.training else "evaluation"
+    notes = [mode] * (mode != mode_above)
+    notes += [f"{name} {value.shape}" for name, value in walk.state(module, recurse=False)]
+    note = f"  # {', '.join(notes)}" if notes else ""
+    lines = [
+        f"({name}): " + _text(child, mode).replace("\n", "\n  ")
+        for name, child in module.named_children()
+    ]
+    head = f"{type(module).__name__}({module.extra_repr()}"
+    return "\n  ".join([head + note, *lines]) + "\n)" if lines else f"{head}){note}"
