@@ -1,7 +1,29 @@
-"""Optimisers, under PyTorch's names and with its arithmetic."""
+"""Optimisers, schedules of their learning rates, clipping, and averages of weights.
 
-from .adam import Adam
+PyTorch's names, defaults and arithmetic; what only chooses how PyTorch computes (`foreach`,
+`fused`, `capturable`, `differentiable`) is not there.
+"""
+
+from . import lr_scheduler
+from .adagrad import Adagrad
+from .adam import Adam, AdamW
+from .clip import clip_grad_norm_, clip_grad_value_
+from .ema import EMA
+from .groups import no_decay_groups
 from .optimizer import Optimizer
+from .rmsprop import RMSprop
 from .sgd import SGD
 
-__all__ = ["SGD", "Adam", "Optimizer"]
+__all__ = [
+    "EMA",
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Optimizer",
+    "RMSprop",
+    "clip_grad_norm_",
+    "clip_grad_value_",
+    "lr_scheduler",
+    "no_decay_groups",
+]

@@ -1,26 +1,42 @@
-"""Adam (Kingma and Ba, 2015, arXiv 1412.6980)."""
+"""Adam (Kingma and Ba, 2015, arXiv 1412.6980) and AdamW (Loshchilov and Hutter, 1711.05101)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from types import MappingProxyType
 from typing import Any
 
 from .. import backend
 from ..backend import Array
-from .optimizer import Optimizer
+from .moments import average, average_square, root
+from .optimizer import Optimizer, buffer
 
 
 class Adam(Optimizer):
     """p ← p - lr · m̂ / (√v̂ + eps).
 
-    m and v are decaying averages of g and g², freed of their bias towards zero.
+    m and v are decaying averages of g and g², and m̂ and v̂ are they freed of their bias towards
+    zero.  eps in float16 should be 1e-7 or more: what is smaller is 0 there.
 
-    weight_decay adds weight_decay·p to g (L2), as in PyTorch's Adam.
+    Args:
+        params: parameters, or groups of them.
+        lr, eps: numbers, 0 or more.
+        betas: how much of m and of v a step keeps; each in [0, 1).
+        weight_decay: adds weight_decay·p to g (L2), as in PyTorch's Adam.
+        amsgrad: divide by the largest v so far (Reddi et al., 2018).
+        maximize: go up the gradient instead of down.
 
     Raises:
-        ValueError: a beta outside [0, 1).
+        ValueError: an option out of range.
     """
+
+    flags = ("amsgrad", "maximize")
+    pairs = ("betas",)
+    slots = MappingProxyType(
+        {"step": "", "exp_avg": "", "exp_avg_sq": "", "max_exp_avg_sq": "amsgrad"}
+    )
+    decoupled = False
 
     def __init__(
         self,
@@ -29,31 +45,71 @@ class Adam(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
     ) -> None:
         super().__init__(
-            params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+            params,
+            {
+                "lr": lr,
+                "betas": betas,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "amsgrad": amsgrad,
+                "maximize": maximize,
+            },
         )
 
     def check(self, options: dict[str, Any]) -> None:
         """Betas must lie in [0, 1)."""
         super().check(options)
-        if not all(0 <= beta < 1 for beta in options["betas"]):
-            raise ValueError(f"Adam got betas={options['betas']}: each must lie in [0, 1)")
+        if not all(beta < 1 for beta in options["betas"]):
+            raise ValueError(f"{self.name} got betas={options['betas']}: each must lie in [0, 1)")
 
     def update(self, p: Array, g: Array, state: dict[str, Any], options: dict[str, Any]) -> None:
         """See the class."""
-        xp = backend.of(p).xp
-        beta1, beta2 = options["betas"]
-        if not state:
-            state.update(step=0, exp_avg=xp.zeros_like(p), exp_avg_sq=xp.zeros_like(p))
-        if options["weight_decay"]:
-            g = g + options["weight_decay"] * p
-        state["step"] += 1
-        m, v = state["exp_avg"], state["exp_avg_sq"]
-        m += (1 - beta1) * (g - m)
-        v *= beta2
-        v += (1 - beta2) * g * g
-        root = xp.sqrt(v)
-        root /= math.sqrt(1 - beta2 ** state["step"])
-        root += options["eps"]
-        p -= options["lr"] / (1 - beta1 ** state["step"]) * (m / root)
+        lr, decay, (beta1, beta2) = options["lr"], options["weight_decay"], options["betas"]
+        if options["maximize"]:
+            g = -g
+        step = state["step"] = state.get("step", 0) + 1
+        m, v = buffer(state, "exp_avg", p), buffer(state, "exp_avg_sq", p)
+        if decay and self.decoupled:
+            p *= 1 - lr * decay
+        elif decay:
+            g = g + decay * p
+        average(m, g, 1 - beta1)
+        average_square(v, g, beta2)
+        if options["amsgrad"]:
+            largest = buffer(state, "max_exp_avg_sq", p)
+            v = backend.of(p).xp.maximum(largest, v, out=largest)
+        move = -lr / (1 - beta1**step) * m
+        move /= root(v, options["eps"], math.sqrt(1 - beta2**step))
+        p += move
+
+
+class AdamW(Adam):
+    """p ← (1 - lr·weight_decay)·p - lr · m̂ / (√v̂ + eps): Adam with the decay apart from g.
+
+    Args:
+        weight_decay: the part of p that a step of size 1 would take away.
+        params, lr, betas, eps, amsgrad, maximize: as for Adam.
+
+    Raises:
+        ValueError: an option out of range.
+    """
+
+    decoupled = True
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)

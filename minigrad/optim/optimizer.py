@@ -2,116 +2,264 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
-from .. import graph
+import numpy as np
+
+from .. import backend, graph
 from ..backend import Array
-from ..errors import GraphError, ShapeError
-from ..tensor import Tensor
+from ..errors import DeviceError, DTypeError, ShapeError
+from ..modes import enable_grad
+from ..tensor import Tensor, handle
+from . import state as flat
+from .params import check_parameter, listed
 
 
 class Optimizer:
-    """Updates parameters from their gradients.  Subclasses define `update`.
+    """Updates parameters from their gradients.
+
+    Subclasses define `update`, say in `slots` what it keeps, and name in `flags`, `pairs` and
+    `signed` the options that are something else than a number of 0 or more.
 
     Args:
-        params: tensors that require grad, or groups: dicts with "params" and options that
-            differ from the defaults.
+        params: floating leaves, such as `model.parameters()`, or groups: dicts with "params" and
+            the options that differ from the defaults.  A group may be an empty list.
         defaults: the options of a group that does not say otherwise.
 
     Raises:
         ValueError: no parameters, a parameter twice, or an option out of range.
         TypeError: an unknown option, or something that is not a tensor.
+        DTypeError: a parameter of integers.
         GraphError: a parameter that is the result of an op.
     """
 
+    flags: tuple[str, ...] = ()  # True or False
+    pairs: tuple[str, ...] = ()  # two numbers
+    signed: tuple[str, ...] = ()  # a number that may be negative
+    # what `update` leaves in a parameter's state, each with the option that it is for ("": always)
+    slots: Mapping[str, str] = MappingProxyType({})
+
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
-        self.defaults = defaults
+        self.defaults = {name: _plain(value) for name, value in defaults.items()}
         self.state: dict[Tensor, dict[str, Any]] = {}
         self.param_groups: list[dict[str, Any]] = []
+        self.stepped = False  # a schedule asks: it should move after the first step
         if isinstance(params, Tensor):
             raise TypeError(
-                f"{type(self).__name__} got one tensor: give a list, such as [w] or "
-                "model.parameters()"
+                f"{self.name} got one tensor: give a list, such as [w] or model.parameters()"
             )
-        if not isinstance(params, Iterable):
-            raise TypeError(
-                f"{type(self).__name__} got a {type(params).__name__}: give its .parameters()"
-            )
-        given = list(params)
+        given = listed(self.name, params)
         if not given:
-            raise ValueError(
-                f"{type(self).__name__} got no parameters: model.parameters() may have been used "
-                "up, or the model has none"
+            raise ValueError(f"{self.name} got no parameters: give model.parameters()")
+        grouped = [isinstance(each, dict) for each in given]
+        if any(grouped) and not all(grouped):
+            raise TypeError(
+                f"{self.name} got groups and tensors in one list: write each tensor as a group, "
+                '{"params": [w]}'
             )
-        for group in given if isinstance(given[0], dict) else [{"params": given}]:
+        for group in given if grouped[0] else [{"params": given}]:
             self.add_param_group(group)
+        if not any(group["params"] for group in self.param_groups):
+            raise ValueError(f"{self.name} got groups without any parameter: give one at least")
 
-    def add_param_group(self, group: dict[str, Any]) -> None:
-        """Add parameters with options of their own."""
-        unknown = set(group) - set(self.defaults) - {"params"}
+    @property
+    def name(self) -> str:
+        """The class, as errors say it."""
+        return type(self).__name__
+
+    # ---- groups
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add parameters with options of their own: `{"params": layer.parameters(), "lr": 0.1}`."""
+        if not isinstance(param_group, dict) or "params" not in param_group:
+            raise TypeError(
+                f"{self.name} got a {type(param_group).__name__} as a group: give a dict such as "
+                '{"params": [w], "lr": 0.1}'
+            )
+        unknown = set(param_group) - set(self.defaults) - {"params", *flat.NOTES}
         if unknown:
             raise TypeError(
-                f"{type(self).__name__} does not know {sorted(unknown)}; its options are "
+                f"{self.name} does not know {sorted(unknown)}; its options are "
                 f"{sorted(self.defaults)}"
             )
-        params = group["params"]
-        params = [params] if isinstance(params, Tensor) else list(params)
-        known = {id(p) for g in self.param_groups for p in g["params"]}
+        given = param_group["params"]
+        params = [given] if isinstance(given, Tensor) else listed(self.name, given)
+        known = {id(p) for group in self.param_groups for p in group["params"]}
         for p in params:
-            if not isinstance(p, Tensor):
-                raise TypeError(
-                    f"{type(self).__name__} got a {type(p).__name__} as a parameter: give tensors"
-                )
-            if not p.is_leaf:
-                raise GraphError(
-                    f"{type(self).__name__} got the result of an op, of shape {p.shape}, as a "
-                    "parameter: give leaves, as model.parameters() does"
-                )
+            check_parameter(self.name, p)
             if id(p) in known:
                 raise ValueError(
-                    f"{type(self).__name__} got a parameter of shape {p.shape} twice: give each "
-                    "once"
+                    f"{self.name} got a parameter of shape {p.shape} twice: give each once"
                 )
             known.add(id(p))
-        options = {**self.defaults, **group, "params": params}
+        options = {name: _plain(value) for name, value in param_group.items() if name != "params"}
+        group = {"params": params, **self.defaults, **options}
+        self.options_of(group)
+        self.param_groups.append(group)
+
+    def options_of(self, group: Mapping[str, Any]) -> dict[str, Any]:
+        """A group's options as Python numbers, once they are found right."""
+        options = {name: _plain(group[name]) for name in self.defaults}
         self.check(options)
-        self.param_groups.append(options)
+        return options
 
     def check(self, options: dict[str, Any]) -> None:
-        """Raise ValueError if an option is out of range."""
-        for name in ("lr", "weight_decay", "eps"):
-            value = options.get(name, 0)
-            if not isinstance(value, int | float):
-                kind = type(value).__name__
-                raise TypeError(f"{type(self).__name__} got {name} as a {kind}: give a number")
-            if not value >= 0:
-                raise ValueError(
-                    f"{type(self).__name__} got {name}={options[name]}: it must be 0 or more"
-                )
+        """Raise if an option is of the wrong kind or out of range; subclasses may want more."""
+        for name in self.defaults:
+            value = options[name]
+            if name in self.flags:
+                if not isinstance(value, bool):
+                    raise TypeError(f"{self.name} got {name}={value!r}: give True or False")
+            elif name in self.pairs:
+                if not isinstance(value, tuple) or len(value) != 2:
+                    wanted = "give two numbers, such as (0.9, 0.999)"
+                    raise ValueError(f"{self.name} got {name}={value!r}: {wanted}")
+                for each in value:
+                    self._check_number(name, each)
+            else:
+                self._check_number(name, value)
 
-    def zero_grad(self) -> None:
-        """Set every parameter's `.grad` to None."""
+    def _check_number(self, name: str, value: Any) -> None:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError(
+                f"{self.name} got {name} as a {type(value).__name__}: give a number, such as 0.1"
+            )
+        if not (value >= 0 or (name in self.signed and value < 0)):
+            raise ValueError(f"{self.name} got {name}={value}: it must be 0 or more")
+
+    # ---- stepping
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Set every parameter's `.grad` to None, or to zeros."""
         for group in self.param_groups:
             for p in group["params"]:
-                p.grad = None
+                if set_to_none or p.grad is None:
+                    p.grad = None
+                else:  # a new one: the old may be part of a graph
+                    p.grad = handle(backend.of(p.array).xp.zeros_like(p.array))
 
-    def step(self) -> None:
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One update of every parameter that has a gradient, in place.
+
+        As in PyTorch, a parameter whose `.grad` is None is passed over, and its state stays as it
+        is: a step straight after `zero_grad()` changes nothing.
+
+        Args:
+            closure: computes the loss anew, with its gradients, before the step.
+
+        Returns:
+            What the closure returned; None without one.
 
         Raises:
             ShapeError: a gradient does not fit its parameter; nothing has changed then.
+            DTypeError: its dtype, or the state's, is another than the parameter's.
+            DeviceError: it, or the state, is on another device.
         """
-        ready = [(p, group) for group in self.param_groups for p in group["params"]]
-        ready = [(p, group) for p, group in ready if p.grad is not None]
-        for p, group in ready:
-            self.check(group)
-            if p.grad.shape != p.shape:
-                raise ShapeError(f"a gradient of shape {p.grad.shape} for one of shape {p.shape}")
-        for p, group in ready:
-            self.update(p.array, p.grad.array, self.state.setdefault(p, {}), group)
-            graph.wrote(p.array, f"{type(self).__name__}.step")
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        ready = []
+        for group in self.param_groups:
+            options = self.options_of(group)
+            for p in group["params"]:
+                if p.grad is not None:
+                    self._check_fit(p)
+                    ready.append((p, options))
+        self.stepped = True
+        by = f"{self.name}.step"
+        for p, options in ready:
+            self.update(p.array, p.grad.array, self.state.setdefault(p, {}), options)
+            graph.wrote(p.array, by)
+        return loss
+
+    def _check_fit(self, p: Tensor) -> None:
+        """A gradient, and what the state keeps, must be of their parameter's kind."""
+        array, mend = p.array, "set it to one that fits, or call zero_grad() and backward() anew"
+        self._check_like(array, p.grad, "a gradient", mend)
+        mend = f"{self.name}.load_state_dict({self.name}.state_dict()) moves it there"
+        for kept in self.state.get(p, {}).values():
+            if isinstance(kept, Tensor):
+                self._check_like(array, kept, "a state", mend)
+
+    def _check_like(self, array: Array, given: Any, what: str, mend: str) -> None:
+        other = given.array
+        if other.shape != array.shape:
+            raise ShapeError(
+                f"{self.name}.step: {what} of shape {other.shape} for a parameter of shape "
+                f"{array.shape}: {mend}"
+            )
+        if type(other) is not type(array):
+            here = backend.of(array).device_of(array)
+            raise DeviceError(
+                f"{self.name}.step: {what} on {given.device} for a parameter on {here}: {mend}"
+            )
+        if other.dtype != array.dtype:
+            raise DTypeError(
+                f"{self.name}.step: {what} of {other.dtype} for a parameter of {array.dtype}: "
+                f"{mend}"
+            )
 
     def update(self, p: Array, g: Array, state: dict[str, Any], options: dict[str, Any]) -> None:
-        """Change the array p by its gradient g; state is this parameter's own."""
-        raise NotImplementedError
+        """Change the array p by its gradient g, which stays as it is.
+
+        Args:
+            state: this parameter's own, empty at first: Tensors like p (see `buffer`), and the
+                number of steps as "step".
+            options: those of its group, as Python numbers, so that they promote nothing.
+        """
+        raise NotImplementedError(
+            f"{self.name} has no update: define `def update(self, p, g, ...)`"
+        )
+
+    # ---- state
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that a run needs to go on, as copies by name: `mg.save` takes it.
+
+        "state.0.exp_avg" belongs to the first parameter, counted through all groups;
+        "param_groups.0.lr" is a number as a 0-d tensor, and "param_groups.0.params" are the
+        numbers of the group's parameters.  A parameter that was never stepped has no state.
+        """
+        return flat.state_of(self)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take over a state, on each parameter's device and in its dtype.  All or nothing.
+
+        Args:
+            state_dict: what `state_dict()` gave, or that of PyTorch's optimiser of this name.
+
+        Raises:
+            RuntimeError: lists every missing, unexpected and unfit entry at once; nothing has
+                changed then.
+        """
+        flat.load(self, state_dict)
+
+    def __repr__(self) -> str:
+        lines = []
+        for i, group in enumerate(self.param_groups):
+            count = _counted(len(group["params"]), "parameter")
+            size = _counted(sum(p.size for p in group["params"]), "number")
+            options = ", ".join(f"{k}={v!r}" for k, v in group.items() if k != "params")
+            lines.append(f"  group {i}: {count} of {size}, {options}")
+        return "\n".join([f"{self.name}(", *lines, ")"])
+
+
+def buffer(state: dict[str, Any], name: str, p: Array, value: float = 0.0) -> Array:
+    """The array of this name in a parameter's state; at first it holds one value."""
+    if name not in state:
+        state[name] = handle(backend.of(p).xp.full_like(p, value))
+    return state[name].array
+
+
+def _plain(value: Any) -> Any:
+    """A NumPy scalar as a Python number, which promotes no array; a list as a tuple."""
+    if isinstance(value, list | tuple):
+        return tuple([_plain(each) for each in value])
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -3,31 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from types import MappingProxyType
 from typing import Any
 
+from .. import backend
 from ..backend import Array
+from ..tensor import handle
 from .optimizer import Optimizer
 
 
 class SGD(Optimizer):
     """p ← p - lr·b, with b ← momentum·b + (1 - dampening)·(g + weight_decay·p).
 
-    Nesterov's form steps along g + momentum·b.
+    Nesterov's form steps along g + momentum·b (Sutskever et al., 2013).  The first b is the first
+    gradient itself, as in PyTorch.
 
-    The first b is the first gradient itself, as in PyTorch.
+    Args:
+        params: parameters, or groups of them.
+        lr, momentum, dampening, weight_decay: numbers; all but dampening 0 or more.
+        nesterov: needs a momentum above 0, and no dampening.
+        maximize: go up the gradient instead of down.
 
     Raises:
-        ValueError: Nesterov without momentum or with dampening.
+        ValueError: an option out of range, or Nesterov without momentum or with dampening.
     """
+
+    flags = ("nesterov", "maximize")
+    signed = ("dampening",)
+    slots = MappingProxyType({"momentum_buffer": "momentum"})
 
     def __init__(
         self,
         params: Iterable[Any],
-        lr: float,
+        lr: float = 1e-3,
         momentum: float = 0.0,
         dampening: float = 0.0,
         weight_decay: float = 0.0,
         nesterov: bool = False,
+        *,
+        maximize: bool = False,
     ) -> None:
         super().__init__(
             params,
@@ -37,30 +51,29 @@ class SGD(Optimizer):
                 "dampening": dampening,
                 "weight_decay": weight_decay,
                 "nesterov": nesterov,
+                "maximize": maximize,
             },
         )
 
     def check(self, options: dict[str, Any]) -> None:
         """Momentum and Nesterov must fit."""
         super().check(options)
-        if not options["momentum"] >= 0:
-            raise ValueError(f"SGD got momentum={options['momentum']}: it must be 0 or more")
         if options["nesterov"] and (options["momentum"] == 0 or options["dampening"] != 0):
             raise ValueError("SGD with nesterov=True needs a momentum above 0 and dampening=0")
 
     def update(self, p: Array, g: Array, state: dict[str, Any], options: dict[str, Any]) -> None:
         """See the class."""
+        if options["maximize"]:
+            g = -g
         if options["weight_decay"]:
             g = g + options["weight_decay"] * p
         if momentum := options["momentum"]:
             if "momentum_buffer" not in state:
-                state["momentum_buffer"] = g.copy()
+                state["momentum_buffer"] = handle(backend.of(p).xp.array(g))
+                b = state["momentum_buffer"].array
             else:
-                state["momentum_buffer"] *= momentum
-                state["momentum_buffer"] += (1 - options["dampening"]) * g
-            g = (
-                g + momentum * state["momentum_buffer"]
-                if options["nesterov"]
-                else state["momentum_buffer"]
-            )
+                b = state["momentum_buffer"].array
+                b *= momentum
+                b += (1 - options["dampening"]) * g
+            g = g + momentum * b if options["nesterov"] else b
         p -= options["lr"] * g

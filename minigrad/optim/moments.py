@@ -1,0 +1,36 @@
+"""Decaying averages in place, rounded in PyTorch's order."""
+
+from __future__ import annotations
+
+from .. import backend
+from ..backend import Array
+
+
+def average(m: Array, g: Array, weight: float) -> None:
+    """m ← m + weight·(g - m), from the nearer end of the two."""
+    xp = backend.of(m).xp
+    gap = xp.subtract(g, m, out=xp.empty_like(m))
+    if weight < 0.5:
+        gap *= weight
+        m += gap
+    else:
+        gap *= 1 - weight
+        xp.subtract(g, gap, out=m)
+
+
+def average_square(v: Array, g: Array, beta: float) -> None:
+    """v ← beta·v + (1 - beta)·g²."""
+    square = (1 - beta) * g
+    square *= g
+    v *= beta
+    v += square
+
+
+def root(v: Array, eps: float, divisor: float = 1.0) -> Array:
+    """√v / divisor + eps, as a new array."""
+    xp = backend.of(v).xp
+    y = xp.sqrt(v, out=xp.empty_like(v))
+    if divisor != 1:
+        y /= divisor
+    y += eps
+    return y

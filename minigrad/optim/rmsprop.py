@@ -1,0 +1,88 @@
+"""RMSprop (Tieleman and Hinton, 2012, lecture 6.5; centred: Graves, 2013, arXiv 1308.0850)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import MappingProxyType
+from typing import Any
+
+from .. import backend
+from ..backend import Array
+from .moments import average, average_square, root
+from .optimizer import Optimizer, buffer
+
+
+class RMSprop(Optimizer):
+    """p ← p - lr·b, with b ← momentum·b + g / (√v + eps).
+
+    v is a decaying average of g²; centred, the square of such an average of g is taken off it.
+
+    Args:
+        params: parameters, or groups of them.
+        lr, eps, momentum: numbers, 0 or more.
+        alpha: how much of the averages a step keeps, in [0, 1].
+        weight_decay: adds weight_decay·p to g (L2).
+        centered: divide by the standard deviation of g instead of its root mean square.
+        maximize: go up the gradient instead of down.
+
+    Raises:
+        ValueError: an option out of range.
+    """
+
+    flags = ("centered", "maximize")
+    slots = MappingProxyType(
+        {"step": "", "square_avg": "", "momentum_buffer": "momentum", "grad_avg": "centered"}
+    )
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum: float = 0.0,
+        centered: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "momentum": momentum,
+                "alpha": alpha,
+                "eps": eps,
+                "centered": centered,
+                "weight_decay": weight_decay,
+                "maximize": maximize,
+            },
+        )
+
+    def check(self, options: dict[str, Any]) -> None:
+        """Alpha must lie in [0, 1]: beyond, v would grow negative."""
+        super().check(options)
+        if options["alpha"] > 1:
+            raise ValueError(f"RMSprop got alpha={options['alpha']}: it must lie in [0, 1]")
+
+    def update(self, p: Array, g: Array, state: dict[str, Any], options: dict[str, Any]) -> None:
+        """See the class."""
+        if options["maximize"]:
+            g = -g
+        if options["weight_decay"]:
+            g = g + options["weight_decay"] * p
+        state["step"] = state.get("step", 0) + 1
+        v = buffer(state, "square_avg", p)
+        average_square(v, g, options["alpha"])
+        if options["centered"]:
+            mean = buffer(state, "grad_avg", p)
+            average(mean, g, 1 - options["alpha"])
+            v = backend.of(v).xp.subtract(v, mean * mean, out=backend.of(v).xp.empty_like(v))
+        scale = root(v, options["eps"])
+        if options["momentum"]:
+            b = buffer(state, "momentum_buffer", p)
+            b *= options["momentum"]
+            b += g / scale
+            p -= options["lr"] * b
+        else:
+            p -= options["lr"] * g / scale
