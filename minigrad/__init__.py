@@ -28,6 +28,7 @@ from .create import (
 from .dtypes import bool_ as bool
 from .dtypes import default_dtype, float16, float32, float64, int32, int64, set_default_dtype
 from .errors import DeviceError, DTypeError, GraphError, OutOfRangeError, ShapeError
+from .files import load, save
 from .gradient import grad
 from .modes import enable_grad, is_grad_enabled, kernels, no_grad, set_grad_enabled, unfused
 from .op import registry as _registry
@@ -38,7 +39,7 @@ from .watching import watch
 
 __version__ = "0.1.0"
 # imported when they are first named: `import minigrad` stays quick
-_ROOMS = ("func", "laws", "nn", "optim", "testing")
+_ROOMS = ("data", "func", "laws", "nn", "optim", "testing")
 
 
 def __getattr__(name: str) -> object:

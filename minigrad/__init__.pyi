@@ -9,12 +9,13 @@ from .create import arange as arange, empty as empty, eye as eye, full as full, 
 from .dtypes import bool_ as bool
 from .dtypes import default_dtype as default_dtype, float16 as float16, float32 as float32, float64 as float64, int32 as int32, int64 as int64, set_default_dtype as set_default_dtype
 from .errors import DeviceError as DeviceError, DTypeError as DTypeError, GraphError as GraphError, OutOfRangeError as OutOfRangeError, ShapeError as ShapeError
+from .files import load as load, save as save
 from .gradient import grad as grad
 from .modes import enable_grad as enable_grad, is_grad_enabled as is_grad_enabled, kernels as kernels, no_grad as no_grad, set_grad_enabled as set_grad_enabled, unfused as unfused
 from .random import get_rng_state as get_rng_state, manual_seed as manual_seed, rand as rand, randint as randint, randn as randn, randperm as randperm, set_rng_state as set_rng_state
 from .tensor import Tensor as Tensor
 from .watching import watch as watch
-from . import func as func, laws as laws, nn as nn, optim as optim, testing as testing
+from . import data as data, func as func, laws as laws, nn as nn, optim as optim, testing as testing
 
 __version__: str
 

@@ -196,26 +196,28 @@ def filled(x):
     return x if x.shape[1] else x.new_zeros(x.shape[0], 1, *x.shape[2:])
 
 
-def avg_pool2d(x, window):
+def avg_pool2d(x, window, include_pad, divisor):
+    options = (*window[:3], window.ceil, include_pad, divisor)
     if x.shape[1]:
-        return F.avg_pool2d(x, *window)
-    return F.avg_pool2d(filled(x), *window)[:, :0] + 0 * x.sum()
+        return F.avg_pool2d(x, *options)
+    return F.avg_pool2d(filled(x), *options)[:, :0] + 0 * x.sum()
 
 
 def max_pool2d_winner(x, window):
     """From the position in the image to the offset in the window."""
     at = F.max_pool2d(filled(x), *window, return_indices=True)[1][:, : x.shape[1]]
-    (_, kw), (sh, sw), (ph, pw) = window
+    (_, kw), (sh, sw), (ph, pw), (dh, dw), _ = window
     top, left = torch.meshgrid(*[torch.arange(n) for n in at.shape[2:]], indexing="ij")
     row, column = at // x.shape[3] - (top * sh - ph), at % x.shape[3] - (left * sw - pw)
-    return (row * kw + column).to(torch.uint8)
+    return (row // dh * kw + column // dw).to(torch.uint8)
 
 
 def pick(x, winner, window):
     """From the offset in the window to the position in the image."""
-    (_, kw), (sh, sw), (ph, pw) = window
+    (_, kw), (sh, sw), (ph, pw), (dh, dw), _ = window
     top, left = torch.meshgrid(*[torch.arange(n) for n in winner.shape[2:]], indexing="ij")
-    row, column = top * sh - ph + winner.long() // kw, left * sw - pw + winner.long() % kw
+    row, column = winner.long() // kw * dh, winner.long() % kw * dw
+    row, column = top * sh - ph + row, left * sw - pw + column
     at = (row * x.shape[3] + column).flatten(2)
     return x.flatten(2).gather(2, at).reshape(winner.shape)
 
@@ -334,13 +336,21 @@ PEERS = {
     "unpick": lambda x, winner, size, window: adjoint(
         lambda z: pick(z, winner, window), (*x.shape[:2], *size)
     )(x),
+    "adaptive_avg_pool2d": lambda x, size: F.adaptive_avg_pool2d(x, size),
+    "adaptive_avg_unpool2d": lambda x, size: adjoint(
+        lambda z: F.adaptive_avg_pool2d(z, x.shape[2:]), (*x.shape[:2], *size)
+    )(x),
     "avg_pool2d": avg_pool2d,
-    "avg_unpool2d": lambda x, size, window: adjoint(
-        lambda z: avg_pool2d(z, window), (*x.shape[:2], *size)
+    "avg_unpool2d": lambda x, size, window, include_pad, divisor: adjoint(
+        lambda z: avg_pool2d(z, window, include_pad, divisor), (*x.shape[:2], *size)
     )(x),
     "batch_norm": batch_norm,
     "batch_norm_grad": batch_norm_grad,
     "batch_norm_eval": batch_norm_eval,
+    **named("leaky_relu elu softplus silu gelu", F),
+    "smooth_abs": lambda x, beta: F.smooth_l1_loss(
+        x, torch.zeros_like(x), reduction="none", beta=beta
+    ),
     "cross_entropy": F.cross_entropy,
     "cross_entropy_grad": cross_entropy_grad,
 }

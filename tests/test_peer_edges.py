@@ -53,6 +53,12 @@ ELEMENTWISE = [
     *[(name, {}, 1.0) for name in BINARY],
     *[("clip", {"min": low, "max": high}, -2.0) for low, high in BOUNDS],
     *[("round", {"decimals": n}, 1.0) for n in (-2, 1, 3)],
+    *[("leaky_relu", {"negative_slope": a}, 1.0) for a in (0.01, 0.0, -2.0)],
+    *[("elu", {"alpha": a}, 1.0) for a in (1.0, 0.0, -2.0)],
+    *[("softplus", {"beta": b, "threshold": 20.0}, 1.0) for b in (1.0, 0.5, -2.0)],
+    *[("smooth_abs", {"beta": b}, 1.0) for b in (1.0, 0.5)],
+    ("silu", {}, 1.0),
+    *[("gelu", {"approximate": how}, 1.0) for how in ("none", "tanh")],
 ]
 DECIDED_POINTS = {  # (op, cotangent): where PyTorch differs, and our value and slope there
     ("abs", 1.0): (np.isnan, lambda x: (nan, nan)),

@@ -252,7 +252,7 @@ def test_an_unknown_option_of_an_op_is_refused():
         (lambda: ~mg.tensor([6]), TypeError, "for bool tensors"),
         (lambda: mg.ones(2, 3).reshape(-7), ValueError, "one may be -1"),
         (
-            lambda: F.cross_entropy(mg.ones(1, 2), [0], None),
+            lambda: F.cross_entropy(mg.ones(1, 2), [0], ignore_index=None),
             TypeError,
             "ignore_index was given as None",
         ),

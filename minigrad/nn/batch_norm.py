@@ -19,8 +19,9 @@ from ..create import full_like, ones, zeros
 from ..errors import ShapeError
 from ..modes import no_grad, recomputing
 from ..tensor import Tensor
+from . import init
 from .checks import check_count
-from .functional import norm as steps
+from .functional import norm_steps as steps
 from .module import Module
 from .parameter import Buffer, Parameter
 
@@ -32,7 +33,85 @@ _receivers: ContextVar[Mapping[int, Receiver]] = ContextVar(
 )
 
 
-class _BatchNorm(Module):
+class _RunningNorm(Module):
+    """What BatchNorm and InstanceNorm share: an affine map, and running statistics."""
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        fused: bool = True,
+        device: str | None = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        check_count("num_features", num_features)
+        if momentum is not None and not 0 <= momentum <= 1:
+            raise ValueError(f"momentum was given as {momentum}: give 0 to 1, or None to average")
+        steps.check_eps(type(self).__name__, eps)
+        self.num_features, self.eps, self.momentum, self.fused = num_features, eps, momentum, fused
+        self.affine = affine
+        place = {"dtype": dtype, "device": device}
+        self.weight = Parameter(ones(num_features, **place)) if affine else None
+        self.bias = Parameter(zeros(num_features, **place)) if affine and bias else None
+        self.running_mean = Buffer(zeros(num_features, **place)) if track_running_stats else None
+        self.running_var = Buffer(ones(num_features, **place)) if track_running_stats else None
+        self.num_batches_tracked = Buffer(0, np.int64, device) if track_running_stats else None
+
+    @property
+    def track_running_stats(self) -> bool:
+        """Whether there are running statistics; settled when the module is made."""
+        return self.running_mean is not None
+
+    def reset_running_stats(self) -> None:
+        """Mean 0, variance 1, no batches seen."""
+        if self.running_mean is not None:
+            for buffer, start in zip(self._running(), (0, 1, 0), strict=True):
+                buffer.rebind(full_like(buffer, start).array)
+
+    def reset_parameters(self) -> None:
+        """Weight 1, bias 0, and statistics as at the start."""
+        self.reset_running_stats()
+        init.identity_(self.weight, self.bias)
+
+    def _by_running(self, x: Tensor) -> Tensor | None:
+        """x normalised by the running statistics, where these are to be used."""
+        if self.training or self.running_mean is None or self.running_var is None:
+            return None
+        return steps.normalise_with(
+            x, self.running_mean, self.running_var, self.weight, self.bias, self.eps, self.fused
+        )
+
+    def _seen(self, mean: Tensor, var: Tensor, n: int) -> None:
+        """Hand on the mean and biased variance of a batch with n values for each."""
+        if self.training and self.running_mean is not None and not recomputing.get():
+            _receivers.get().get(id(self), self._move)(mean, var, n)
+
+    def _move(self, mean: Tensor, var: Tensor, n: int) -> None:
+        """The running statistics take in one batch."""
+        running_mean, running_var, count = self._running()
+        momentum = 1 / (count.array + 1) if self.momentum is None else self.momentum
+        steps.move_both(running_mean, running_var, mean, var, n, momentum)
+
+    def _running(self) -> tuple[Buffer, Buffer, Buffer]:
+        """Running mean, running variance and the counter, of a module that tracks them."""
+        return self.running_mean, self.running_var, self.num_batches_tracked  # type: ignore
+
+    def extra_repr(self) -> str:
+        """Options, as the constructor takes them."""
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+            f"track_running_stats={self.track_running_stats}, fused={self.fused}"
+            + ", bias=False"
+            * (self.affine and self.bias is None)
+        )
+
+
+class _BatchNorm(_RunningNorm):
     """weight · (x - mean) / √(var + eps) + bias for each channel.
 
     In training, mean and biased variance of the batch normalise, and the running statistics move
@@ -49,6 +128,7 @@ class _BatchNorm(Module):
             too.
         fused: one hand-written node (True), or composed of primitives; the same results and
             derivatives of every order.
+        bias: False leaves the bias out.
 
     Raises:
         ShapeError: a wrong rank or number of channels, or one value per channel in training.
@@ -57,42 +137,6 @@ class _BatchNorm(Module):
     ranks: tuple[int, ...]
     layout: str
 
-    def __init__(
-        self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        fused: bool = True,
-        device: str | None = None,
-        dtype: Any = None,
-    ) -> None:
-        check_count("num_features", num_features)
-        if momentum is not None and not 0 <= momentum <= 1:
-            raise ValueError(f"momentum was given as {momentum}: give 0 to 1, or None to average")
-        if not eps >= 0:
-            raise ValueError(f"eps was given as {eps}: it must be 0 or more (1e-5 is usual)")
-        self.num_features, self.eps, self.momentum, self.fused = num_features, eps, momentum, fused
-        self.affine = affine
-        place = {"dtype": dtype, "device": device}
-        self.weight = Parameter(ones(num_features, **place)) if affine else None
-        self.bias = Parameter(zeros(num_features, **place)) if affine else None
-        self.running_mean = Buffer(zeros(num_features, **place)) if track_running_stats else None
-        self.running_var = Buffer(ones(num_features, **place)) if track_running_stats else None
-        self.num_batches_tracked = Buffer(0, np.int64, device) if track_running_stats else None
-
-    @property
-    def track_running_stats(self) -> bool:
-        """Whether there are running statistics; settled when the module is made."""
-        return self.running_mean is not None
-
-    def reset_running_stats(self) -> None:
-        """Mean 0, variance 1, no batches seen."""
-        if self.running_mean is not None:
-            for buffer, start in zip(self._running(), (0, 1, 0), strict=True):
-                buffer.rebind(full_like(buffer, start).array)
-
     def forward(self, x: Tensor) -> Tensor:
         """x and the result have the layout of the class."""
         if isinstance(x, Tensor) and (x.ndim not in self.ranks or x.shape[1] != self.num_features):
@@ -100,37 +144,21 @@ class _BatchNorm(Module):
                 f"{type(self).__name__}({self.num_features}) got x of shape {x.shape}: it must "
                 f"be {self.layout} with C = {self.num_features}"
             )
-        steps.check_input(x, [self.weight, self.bias], self.eps)
-        if not self.training and self.running_mean is not None and self.running_var is not None:
-            return steps.normalise_with(
-                x, self.running_mean, self.running_var, self.weight, self.bias, self.eps, self.fused
-            )
+        steps.check_input("batch_norm", x, [self.weight, self.bias], self.eps)
+        y = self._by_running(x)
+        if y is not None:
+            return y
         if self.training:
             steps.check_enough_values(x)
         y, mean, var = steps.normalise_by_batch(x, self.weight, self.bias, self.eps, self.fused)
-        if self.training and self.running_mean is not None and x.size and not recomputing.get():
-            receive = _receivers.get().get(id(self), self._move)
-            receive(mean, var, x.size // self.num_features)
+        if x.size:
+            self._seen(mean, var, x.size // self.num_features)
         return y
 
     def _move(self, mean: Tensor, var: Tensor, n: int) -> None:
-        """The running statistics take in one batch."""
-        running_mean, running_var, count = self._running()
-        momentum = 1 / (count.array + 1) if self.momentum is None else self.momentum
-        steps.move_average(running_mean, mean.array, momentum)
-        steps.move_average(running_var, steps.unbiased(var.array, n), momentum)
+        super()._move(mean, var, n)
+        _, _, count = self._running()
         count.rebind(count.array + 1)
-
-    def _running(self) -> tuple[Buffer, Buffer, Buffer]:
-        """Running mean, running variance and the counter, of a module that tracks them."""
-        return self.running_mean, self.running_var, self.num_batches_tracked  # type: ignore
-
-    def extra_repr(self) -> str:
-        """Options, as the constructor takes them."""
-        return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"track_running_stats={self.track_running_stats}, fused={self.fused}"
-        )
 
 
 class BatchNorm1d(_BatchNorm):
@@ -171,11 +199,11 @@ def _batch_norms(model: Module) -> list[_BatchNorm]:
 
 @contextmanager
 def frozen_stats(model: Module) -> Iterator[None]:
-    """Inside, no BatchNorm of the model moves its running statistics.
+    """Inside, no BatchNorm or InstanceNorm of the model moves its running statistics.
 
-    In training mode it still normalises by the batch.
+    In training mode it still normalises by its input.
     """
-    with _received({id(module): lambda mean, var, n: None for module in _batch_norms(model)}):
+    with _received({id(module): lambda mean, var, n: None for module in model.modules()}):
         yield
 
 

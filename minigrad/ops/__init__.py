@@ -4,6 +4,8 @@ Importing this package fills the registry and gives Tensor its methods and opera
 """
 
 from . import (
+    activation,
+    adaptive_pool,
     assign,
     batch_norm,
     compare,

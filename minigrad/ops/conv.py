@@ -23,17 +23,29 @@ DEVICE_BLOCK_BYTES = 256 << 20  # elsewhere, work enough that launching it costs
 
 
 class Geometry(NamedTuple):
-    """How kernels move over an image: numbers for (height, width), padding before and after."""
+    """How kernels move: numbers for each axis, with padding before and after it.
 
-    stride: tuple[int, int]
-    padding: tuple[tuple[int, int], tuple[int, int]]
-    dilation: tuple[int, int]
+    The ops want two axes, (height, width).
+    """
+
+    stride: tuple[int, ...]
+    padding: tuple[tuple[int, int], ...]
+    dilation: tuple[int, ...]
     groups: int
 
     def output_size(self, size, kernel):
         """How many positions a kernel takes along each axis of a padded image."""
         return tuple(
             (n + sum(p) - d * (k - 1) - 1) // s + 1
+            for n, k, s, p, d in zip(
+                size, kernel, self.stride, self.padding, self.dilation, strict=True
+            )
+        )
+
+    def input_size(self, size, kernel):
+        """The least size of images on which a kernel takes so many positions."""
+        return tuple(
+            (n - 1) * s + d * (k - 1) + 1 - sum(p)
             for n, k, s, p, d in zip(
                 size, kernel, self.stride, self.padding, self.dilation, strict=True
             )

@@ -1,4 +1,4 @@
-"""Cross-entropy from logits, fused with the softmax that it contains."""
+"""Losses: cross-entropy from logits, fused with the softmax that it contains, and its parts."""
 
 from __future__ import annotations
 
@@ -7,27 +7,54 @@ import math
 import numpy as np
 
 from .. import backend
-from ..op import Hint, cast, fused
-from ..samples import anything
+from ..op import Hint, cast, fused, op
+from ..samples import anything, apart, elementwise
 from .compare import ne
 from .gather import gather
-from .piecewise import where
-from .reduce import log_softmax, softmax, sum
+from .piecewise import clip, maximum, where
+from .reduce import like, log_softmax, softmax, sum, wide
 from .shape import reshape
 from .sums import total
 
 # ---- what it means, in primitives ----------------------------------------------------------------
 
 
-def cross_entropy_reference(x, labels, *, ignore_index, reduction):
-    """Composed: minus the log-probability of each row's label, reduced."""
-    losses = -reshape(gather(log_softmax(x, 1), 1, _label_column(labels, ignore_index)), (-1,))
-    losses = _checked(losses, x, labels, ignore_index)
-    counted = ne(labels, ignore_index)
-    losses = where(counted, losses, 0)
+def label_losses(logp, labels, weight=None, *, ignore_index, reduction, label_smoothing=0.0):
+    """Minus the log-probability of each row's label, times the label's weight, reduced.
+
+    Smoothed, every class has a share of each label: for C classes it is label_smoothing / C of
+    what the row would lose with that class for a label.  The mean is by the labels' weights.
+
+    Args:
+        logp: (N, C).
+        labels: integers (N,).
+        weight: (C,), or None for ones.
+        ignore_index: a label whose rows count for nothing.
+        reduction: "mean", "sum" or "none".
+        label_smoothing: 0 to 1.
+    """
+    counted, column = ne(labels, ignore_index), _label_column(labels, ignore_index)
+    losses = -reshape(gather(logp, 1, column), (-1,))
+    losses = where(counted, _checked(losses, logp, labels, ignore_index), 0)
+    shares = cast(counted, dtype=logp.dtype)
+    if weight is not None:
+        shares = shares * gather(weight, 0, reshape(column, (-1,)))
+        losses = losses * shares
+    if label_smoothing:
+        spread = -sum(logp if weight is None else logp * weight, 1)
+        smooth = where(counted, spread, 0) * (label_smoothing / logp.shape[1])
+        losses = losses * (1 - label_smoothing) + smooth
     if reduction == "none":
         return losses
-    return sum(losses) / sum(cast(counted, dtype=x.dtype)) if reduction == "mean" else sum(losses)
+    if reduction == "sum":
+        return sum(losses)
+    counts = sum(wide(shares))
+    return like(sum(wide(losses)) / where(counts == 0, math.nan, counts), losses)
+
+
+def cross_entropy_reference(x, labels, *, ignore_index, reduction):
+    """Composed: minus the log-probability of each row's label, reduced."""
+    return label_losses(log_softmax(x, 1), labels, ignore_index=ignore_index, reduction=reduction)
 
 
 def cross_entropy_grad_reference(x, dy, labels, *, ignore_index, reduction):
@@ -40,9 +67,9 @@ def cross_entropy_grad_reference(x, dy, labels, *, ignore_index, reduction):
 
 def _row_weights(x, labels, ignore_index, reduction):
     """What each row counts: 0 if ignored, else 1, or its share of the mean."""
-    counted = cast(ne(labels, ignore_index), dtype=x.dtype)
-    weights = counted / sum(counted) if reduction == "mean" else counted
-    return _checked(weights, x, labels, ignore_index)
+    counted = cast(ne(labels, ignore_index), dtype=np.dtype(np.float64))  # float16 ends at 65504
+    weights = counted / maximum(sum(counted), 1.0) if reduction == "mean" else counted
+    return _checked(cast(weights, dtype=x.dtype), x, labels, ignore_index)
 
 
 def _label_column(labels, ignore_index):
@@ -76,7 +103,8 @@ def cross_entropy(xp, x, labels, *, ignore_index, reduction):
 
         d loss = (softmax(x) - onehot) dx
 
-    reduction is "mean" (over the rows that are not ignored), "sum" or "none".
+    reduction is "mean" (over the rows that are not ignored, NaN if there are none), "sum" or
+    "none".
 
     >>> from minigrad.nn.functional import cross_entropy
     >>> cross_entropy(mg.zeros(1, 2), mg.tensor([1])).round(decimals=4)
@@ -92,8 +120,11 @@ def cross_entropy(xp, x, labels, *, ignore_index, reduction):
     counted = labels != ignore_index
     losses = xp.where(counted, losses, 0)
     if reduction != "none":
-        rows_counted = xp.sum(counted) if reduction == "mean" else 1
-        losses = (total(xp, losses, (0,)) / rows_counted).astype(x.dtype).reshape(())
+        sums = total(xp, losses, (0,)).reshape(())
+        if reduction == "mean":
+            n = xp.sum(counted)
+            sums = sums / xp.where(n == 0, math.nan, n)
+        losses = sums.astype(x.dtype)
     return losses, Hint(z, rows, column, _row_weights(x, labels, ignore_index, reduction))
 
 
@@ -113,6 +144,28 @@ def cross_entropy_grad(xp, x, dy, labels, *, ignore_index, reduction, hint=None)
     dx = probabilities * scale
     dx[rows, column] -= scale.reshape(-1)
     return dx
+
+
+# ---- a parabola between two lines ----------------------------------------------------------------
+
+
+@op(
+    lambda g, x, beta: g * (clip(wide(x), min=-beta, max=beta) / beta),
+    method=False,
+    samples=elementwise(apart, options=lambda draw: {"beta": draw.one_of(1.0, 0.5, 2.0)}),
+)
+def smooth_abs(xp, x, *, beta):
+    """x² / 2β where |x| < β, else |x| - β/2.        d smooth_abs x = x/β, held in ±1, dx
+
+    Huber, 1964, divided by β; Girshick, 2015.
+
+    >>> from minigrad.ops.loss import smooth_abs
+    >>> smooth_abs(mg.tensor([0.5, -3.0]), beta=1.0)
+    tensor([0.125, 2.5  ])
+    """
+    a = xp.abs(wide(x))
+    c = xp.minimum(a, beta)
+    return like(c * (a - c * 0.5) / beta, x)
 
 
 # ---- samples -------------------------------------------------------------------------------------

@@ -6,63 +6,112 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import ShapeError
+from ..errors import DTypeError, ShapeError
 from ..op import op
 from ..samples import anything, apart
 
 
 class Window(NamedTuple):
-    """A pooling window: numbers for (height, width); padding is the same on both sides."""
+    """A pooling window: numbers for (height, width); padding is the same on both sides.
 
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    padding: tuple[int, int]
+    With `ceil` the last window may reach beyond the padding, if it starts in the image or before.
+    """
+
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[int, ...] = (0, 0)
+    dilation: tuple[int, ...] = (1, 1)
+    ceil: bool = False
+
+    def output_size(self, size):
+        """How many windows there are along each axis of images of this size."""
+        counts = [self._count(*axis) for axis in zip(size, *self[:4], strict=True)]
+        if min(counts) < 1:
+            dilated = f", dilation {self.dilation}," * (self.dilation != (1, 1))
+            raise ShapeError(
+                f"a window of {self.kernel}{dilated} does not fit into images of {tuple(size)} "
+                f"padded by {self.padding}: pad more, or pool less"
+            )
+        return tuple(counts)
+
+    def _count(self, n, k, s, p, d):
+        room = n + 2 * p - d * (k - 1) - 1
+        count = -(-room // s) + 1 if self.ceil else room // s + 1
+        if self.ceil and (count - 1) * s >= n + p:
+            count -= 1
+        if any((i * s - p) % d >= n for i in range(count) if i * s < p):
+            raise ShapeError(
+                f"kernel {k} with dilation {d} and padding {p} steps over the whole image of "
+                f"length {n}: give a dilation of at most {n}"
+            )
+        return count
 
     def offsets(self, size):
         """For each offset in the window, in reading order, what all windows see there.
 
         The slices index an image that is padded already, of `size` without the padding.
         """
-        counts = [
-            (n + 2 * p - k) // s + 1
-            for n, k, s, p in zip(size, self.kernel, self.stride, self.padding, strict=True)
-        ]
-        if min(counts) < 1:
-            raise ShapeError(
-                f"a window of {self.kernel} does not fit into images of {tuple(size)} padded by "
-                f"{self.padding}: pad more, or pool less"
-            )
-        (oh, ow), (sh, sw) = counts, self.stride
+        (oh, ow), (sh, sw), (dh, dw) = self.output_size(size), self.stride, self.dilation
         return [
             (..., slice(i, i + sh * (oh - 1) + 1, sh), slice(j, j + sw * (ow - 1) + 1, sw))
-            for i in range(self.kernel[0])
-            for j in range(self.kernel[1])
+            for i in range(0, self.kernel[0] * dh, dh)
+            for j in range(0, self.kernel[1] * dw, dw)
         ]
 
     def padded(self, xp, x, fill):
-        """x (N, C, H, W) with `fill` around each image."""
-        (h, w) = self.padding
-        return xp.pad(x, ((0, 0), (0, 0), (h, h), (w, w)), constant_values=fill) if h or w else x
+        """x (…, H, W) with `fill` around each image, as far as the windows reach."""
+        size = x.shape[-2:]
+        reached = [
+            (count - 1) * s + d * (k - 1) + 1 - p
+            for count, k, s, p, d in zip(self.output_size(size), *self[:4], strict=True)
+        ]
+        widths = [
+            (p, max(p, end - n)) for n, end, p in zip(size, reached, self.padding, strict=True)
+        ]
+        if not any(map(any, widths)):
+            return x
+        return xp.pad(x, [(0, 0)] * (x.ndim - 2) + widths, constant_values=fill)
 
-    def cropped(self, x):
-        """x without its padding."""
-        (h, w), (height, width) = self.padding, x.shape[2:]
-        return x[:, :, h : height - h, w : width - w]
+    def cropped(self, x, size):
+        """x without what `padded` put around images of this size."""
+        (top, left), (h, w) = self.padding, size
+        return x[..., top : top + h, left : left + w]
+
+    def areas(self, xp, size, dtype, include_pad):
+        """What a mean divides by: how many values each window sees, a number if it is one for all.
+
+        Padding counts with `include_pad`; what lies beyond the padding never does.
+        """
+        if not self.ceil and (include_pad or self.padding == (0, 0)):
+            return self.kernel[0] * self.kernel[1]
+        axes = zip(self.output_size(size), size, *self[:3], strict=True)
+        rows, columns = (
+            _overlaps(count, n, k, s, p, p if include_pad else 0) for count, n, k, s, p in axes
+        )
+        return xp.asarray(np.outer(rows, columns), dtype)
+
+
+def _overlaps(count, n, k, s, p, border):
+    """How much of an axis of length n, with a border around it, each window covers."""
+    starts = np.arange(count) * s - p
+    return np.minimum(starts + k, n + border) - np.maximum(starts, -border)
 
 
 @op(None, method=False)
 def max_pool2d_winner(xp, x, *, window):
-    """Which offset of each window of x (N, C, H, W) holds the largest value: argmax.
+    """Which offset of each window of x (…, H, W) holds the largest value: argmax.
 
     The first of equals wins, a NaN before any number, and padding never.  It carries no gradient.
 
     >>> from minigrad.ops.pool import Window, max_pool2d_winner
     >>> x = mg.tensor([[1.0, 4.0], [2.0, 3.0]]).reshape(1, 1, 2, 2)
-    >>> max_pool2d_winner(x, window=Window((2, 2), (2, 2), (0, 0))).tolist()
+    >>> max_pool2d_winner(x, window=Window((2, 2), (2, 2))).tolist()
     [[[[1]]]]
     """
-    offsets = window.offsets(x.shape[2:])
-    real = window.padded(xp, xp.ones((1, 1, *x.shape[2:]), bool), False)
+    if x.dtype.kind != "f":
+        raise DTypeError("integers have no -∞ to pad with: give floating numbers")
+    offsets = window.offsets(x.shape[-2:])
+    real = window.padded(xp, xp.ones(x.shape[-2:], bool), False)
     x = window.padded(xp, x, -np.inf)
     best = xp.full_like(x[offsets[0]], -np.inf)
     empty = xp.ones(best.shape, bool)  # windows that have seen no real pixel yet
@@ -77,23 +126,23 @@ def max_pool2d_winner(xp, x, *, window):
 
 
 @op(
-    lambda g, winner, in_shapes, window: unpick(g, winner, in_shapes[0][2:], window),
+    lambda g, winner, in_shapes, window: unpick(g, winner, in_shapes[0][-2:], window),
     None,
     method=False,
 )
 def pick(xp, x, winner, *, window):
-    """From each window of x (N, C, H, W) the value at the winning offset -> (N, C, oh, ow).
+    """From each window of x (…, H, W) the value at the winning offset -> (…, oh, ow).
 
     d pick x = pick dx
 
     >>> from minigrad.ops.pool import Window, pick
     >>> x = mg.tensor([[1.0, 4.0], [2.0, 3.0]]).reshape(1, 1, 2, 2)
     >>> winner = mg.full((1, 1, 1, 1), 1, dtype=mg.int64)
-    >>> pick(x, winner, window=Window((2, 2), (2, 2), (0, 0))).tolist()
+    >>> pick(x, winner, window=Window((2, 2), (2, 2))).tolist()
     [[[[4.0]]]]
     """
-    offsets = window.offsets(x.shape[2:])
-    x = window.padded(xp, x, -np.inf)
+    offsets = window.offsets(x.shape[-2:])
+    x = window.padded(xp, x, 0)  # which never wins
     y = xp.zeros(winner.shape, x.dtype)
     for k, offset in enumerate(offsets):
         y = xp.where(winner == k, x[offset], y)
@@ -102,88 +151,104 @@ def pick(xp, x, winner, *, window):
 
 @op(lambda g, winner, window: pick(g, winner, window), None, method=False)
 def unpick(xp, x, winner, *, size, window):
-    """The adjoint of `pick`: x (N, C, oh, ow) added back to where it came from.
+    """The adjoint of `pick`: x (…, oh, ow) added back to where it came from.
 
     d unpick x = unpick dx
 
     >>> from minigrad.ops.pool import Window, unpick
     >>> winner = mg.full((1, 1, 1, 1), 1, dtype=mg.int64)
-    >>> unpick(mg.ones(1, 1, 1, 1), winner, (2, 2), Window((2, 2), (2, 2), (0, 0))).tolist()
+    >>> unpick(mg.ones(1, 1, 1, 1), winner, (2, 2), Window((2, 2), (2, 2))).tolist()
     [[[[0.0, 1.0], [0.0, 0.0]]]]
     """
-    y = window.padded(xp, xp.zeros((*x.shape[:2], *size), x.dtype), 0)
+    y = window.padded(xp, xp.zeros((*x.shape[:-2], *size), x.dtype), 0)
     for k, offset in enumerate(window.offsets(size)):
         y[offset] += xp.where(winner == k, x, 0)
-    return window.cropped(y)
+    return window.cropped(y, size)
 
 
 @op(
-    lambda g, in_shapes, window: avg_unpool2d(g, in_shapes[0][2:], window),
+    lambda g, in_shapes, window, include_pad, divisor: avg_unpool2d(
+        g, in_shapes[0][-2:], window, include_pad, divisor
+    ),
     method=False,
 )
-def avg_pool2d(xp, x, *, window):
-    """The mean of each window of x (N, C, H, W), padding counted as zeros -> (N, C, oh, ow).
+def avg_pool2d(xp, x, *, window, include_pad=True, divisor=None):
+    """The mean of each window of x (…, H, W) -> (…, oh, ow).
 
     d avg_pool2d x = avg_pool2d dx
+
+    Args:
+        include_pad: whether padding counts, as zeros.
+        divisor: what sums are divided by, instead of the number of values.
 
     >>> from minigrad.nn.functional import avg_pool2d
     >>> avg_pool2d(mg.tensor([[1.0, 4.0], [2.0, 3.0]]).reshape(1, 1, 2, 2), 2).tolist()
     [[[[2.5]]]]
     """
-    first, *rest = window.offsets(x.shape[2:])
+    size = x.shape[-2:]
+    first, *rest = window.offsets(size)
     x = window.padded(xp, x, 0)
     y = x[first].copy()
     for offset in rest:
         y += x[offset]
-    y /= window.kernel[0] * window.kernel[1]
+    y /= divisor or window.areas(xp, size, x.dtype, include_pad)
     return y
 
 
-@op(lambda g, window: avg_pool2d(g, window), method=False)
-def avg_unpool2d(xp, x, *, size, window):
+@op(
+    lambda g, window, include_pad, divisor: avg_pool2d(g, window, include_pad, divisor),
+    method=False,
+)
+def avg_unpool2d(xp, x, *, size, window, include_pad=True, divisor=None):
     """The adjoint of avg_pool2d: each value spread evenly over its window.
 
     d avg_unpool2d x = avg_unpool2d dx
 
     >>> from minigrad.ops.pool import Window, avg_unpool2d
-    >>> avg_unpool2d(mg.ones(1, 1, 1, 1), (1, 2), Window((1, 2), (1, 2), (0, 0))).tolist()
+    >>> avg_unpool2d(mg.ones(1, 1, 1, 1), (1, 2), Window((1, 2), (1, 2))).tolist()
     [[[[0.5, 0.5]]]]
     """
-    y = window.padded(xp, xp.zeros((*x.shape[:2], *size), x.dtype), 0)
-    share = x / (window.kernel[0] * window.kernel[1])
+    y = window.padded(xp, xp.zeros((*x.shape[:-2], *size), x.dtype), 0)
+    share = x / (divisor or window.areas(xp, size, x.dtype, include_pad))
     for offset in window.offsets(size):
         y[offset] += share
-    return window.cropped(y)
+    return window.cropped(y, size)
 
 
 # ---- samples -------------------------------------------------------------------------------------
 
 
-def _image(draw, values):
+def _image(draw, values, dilations=(1,)):
     """Images (N, C, H, W) and a window that fits into them."""
     kernel = (draw.integer(1, 3), draw.integer(1, 3))
     stride = (draw.integer(1, 2), draw.integer(1, 2))
     padding = tuple(draw.integer(0, k // 2) for k in kernel)
+    dilation = (draw.one_of(*dilations), draw.one_of(*dilations))
     size = tuple(
-        max(k - 2 * p, 1) + draw.integer(0, 2) for k, p in zip(kernel, padding, strict=True)
+        max(d * (k - 1) + 1 - 2 * p, d) + draw.integer(0, 2)
+        for k, p, d in zip(kernel, padding, dilation, strict=True)
     )
     x = values(draw, (draw.integer(1, 2), draw.integer(0, 2), *size))
-    return x, Window(kernel, stride, padding)
-
-
-def _image_samples(values):
-    def sample(draw):
-        x, window = _image(draw, values)
-        return (x,), {"window": window}
-
-    return sample
+    return x, Window(kernel, stride, padding, dilation, draw.flag())
 
 
 def _picked(draw):
     """Images, a window, and the winners of each window in other images of that shape."""
-    x, window = _image(draw, anything)
+    x, window = _image(draw, anything, (1, 2))
     winner = max_pool2d_winner(apart(draw, x.shape), window=window)
     return x, winner, window
+
+
+def _averaged(draw):
+    """Images, and the options of their mean."""
+    x, window = _image(draw, anything)
+    return x, {"window": window, "include_pad": draw.flag(), "divisor": draw.one_of(None, 3)}
+
+
+@max_pool2d_winner.samples
+def _winner_samples(draw):
+    x, window = _image(draw, apart, (1, 2))
+    return (x,), {"window": window}
 
 
 @pick.samples
@@ -198,11 +263,15 @@ def _unpick_samples(draw):
     return (anything(draw, winner.shape), winner), {"size": x.shape[2:], "window": window}
 
 
+@avg_pool2d.samples
+def _avg_pool_samples(draw):
+    x, options = _averaged(draw)
+    return (x,), options
+
+
 @avg_unpool2d.samples
-def _unpool_samples(draw):
-    x, winner, window = _picked(draw)
-    return (anything(draw, winner.shape),), {"size": x.shape[2:], "window": window}
-
-
-max_pool2d_winner.samples(_image_samples(apart))
-avg_pool2d.samples(_image_samples(anything))
+def _avg_unpool_samples(draw):
+    x, options = _averaged(draw)
+    size = x.shape[2:]
+    y = anything(draw, (*x.shape[:2], *options["window"].output_size(size)))
+    return (y,), {"size": size} | options

@@ -1,13 +1,15 @@
-"""Batch normalisation as functions: `F.batch_norm`, and the steps that it and the modules share."""
+"""Normalisation as functions: all of it is the op `batch_norm`, with statistics over other axes."""
 
 from __future__ import annotations
 
-from ...backend import Array
+import math
+from collections.abc import Sequence
+
 from ...errors import ShapeError
 from ...modes import recomputing
-from ...ops import batch_norm as ops
 from ...tensor import Tensor
 from ..checks import check_floating
+from . import norm_steps as steps
 
 
 def batch_norm(
@@ -45,88 +47,143 @@ def batch_norm(
         ValueError: a negative eps, or no statistics to evaluate with.
         DTypeError: x holds integers.
     """
-    check_input(x, [running_mean, running_var, weight, bias], eps)
+    steps.check_input("batch_norm", x, [running_mean, running_var, weight, bias], eps)
     if not training:
         if running_mean is None or running_var is None:
             raise ValueError(
                 "batch_norm with training=False needs running_mean and running_var: give both, "
                 "or training=True"
             )
-        return normalise_with(x, running_mean, running_var, weight, bias, eps, fused)
-    if running_mean is running_var is not None:
-        raise ValueError("batch_norm got one tensor as running_mean and running_var: give two")
-    check_enough_values(x)
-    y, mean, var = normalise_by_batch(x, weight, bias, eps, fused)
-    values = unbiased(var.array, x.size // max(x.shape[1], 1))
-    for running, batch in ((running_mean, mean.array), (running_var, values)):
-        if running is not None and x.size and not recomputing.get():
-            move_average(running, batch, momentum)
+        return steps.normalise_with(x, running_mean, running_var, weight, bias, eps, fused)
+    steps.check_two("batch_norm", running_mean, running_var)
+    steps.check_enough_values(x)
+    y, mean, var = steps.normalise_by_batch(x, weight, bias, eps, fused)
+    if x.size and not recomputing.get():
+        steps.move_both(running_mean, running_var, mean, var, x.size // x.shape[1], momentum)
     return y
 
 
-def check_input(x: Tensor, channel_tensors: list[Tensor | None], eps: float) -> None:
-    """Ranks and channels before anything is computed."""
-    check_floating("batch_norm", x)
-    if x.ndim < 2:
-        raise ShapeError(f"batch_norm got x of shape {x.shape}: it must be (N, C) or (N, C, …)")
-    for t in channel_tensors:
-        if t is not None:
-            check_floating("batch_norm", t)
-        if t is not None and t.shape != (x.shape[1],):
-            raise ShapeError(
-                f"batch_norm got x of shape {x.shape} with {x.shape[1]} channels, but statistics "
-                f"or parameters of shape {t.shape}: they must be ({x.shape[1]},)"
-            )
-    if not eps >= 0:
-        raise ValueError(f"batch_norm got eps={eps}: it must be 0 or more (1e-5 is usual)")
-
-
-def check_enough_values(x: Tensor) -> None:
-    """In training, one value per channel has no variance to speak of."""
-    if x.size and x.size == x.shape[1]:
-        raise ShapeError(
-            f"batch_norm got one value per channel in training (x of shape {x.shape}), whose "
-            "variance says nothing: give a larger batch (drop_last=True leaves a last odd one "
-            "out), or call .eval() to use the running statistics"
-        )
-
-
-def normalise_by_batch(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, fused: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """y and the batch's mean and biased variance (C,), which carry no gradient."""
-    axes = (0, *range(2, x.ndim))
-    gamma, beta = 1.0 if weight is None else weight, 0.0 if bias is None else bias
-    op = ops.batch_norm if fused else ops.batch_norm_reference
-    y, mean, var = op(x, gamma, beta, axes=axes, eps=eps)
-    return y, mean.detach(), var.detach()
-
-
-def normalise_with(
+def layer_norm(
     x: Tensor,
-    mean: Tensor,
-    var: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    eps: float,
-    fused: bool,
+    normalized_shape: int | Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+    fused: bool = True,
 ) -> Tensor:
-    """The affine map by given statistics."""
-    op = ops.batch_norm_eval if fused else ops.batch_norm_eval_reference
-    gamma, beta = 1.0 if weight is None else weight, 0.0 if bias is None else bias
-    y: Tensor = op(x, mean, var, gamma, beta, axes=(0, *range(2, x.ndim)), eps=eps)
-    return y
+    """weight · (x - mean) / √(var + eps) + bias over the last axes of each sample.
 
+    Ba, Kiros and Hinton, 2016, arXiv 1607.06450.
 
-def unbiased(var: Array, n: int) -> Array:
-    """A variance over n values with n - 1 in place of n."""
-    return var * (n / max(n - 1, 1))
+    Args:
+        x: (…, *normalized_shape).
+        normalized_shape: lengths of the axes that are normalised together; a number for one axis.
+        weight, bias: of this shape, or None for 1 and 0.
+        eps: added to the biased variance inside the root; 0 or more.
+        fused: one node for the normalisation; False composes primitives.
 
+    Returns:
+        A tensor of x's shape and dtype.  Where one value is normalised alone, it is bias.
 
-def move_average(running: Tensor, batch: Array, momentum: float) -> None:
-    """running ← (1 - momentum)·running + momentum·batch.
-
-    By rebinding: whoever saved the old array keeps it.
+    Raises:
+        ShapeError: shapes that do not fit.
+        ValueError: a negative eps.
+        DTypeError: x holds integers.
     """
-    new = (1 - momentum) * running.array + momentum * batch
-    running.rebind(new.astype(running.dtype))
+    check_floating("layer_norm", x)
+    steps.check_eps("layer_norm", eps)
+    shape = steps.normalized(normalized_shape)
+    first = x.ndim - len(shape)
+    if first < 0 or x.shape[first:] != shape:
+        raise ShapeError(
+            f"layer_norm got x of shape {x.shape} for normalized_shape {shape}: x must end in it"
+        )
+    steps.check_shapes("layer_norm", x, [weight, bias], shape)
+    y, _, _ = steps.normalise(x, tuple(range(first, x.ndim)), eps, fused)
+    return steps.affine(y, weight, bias, shape, x)
+
+
+def group_norm(
+    x: Tensor,
+    num_groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+    fused: bool = True,
+) -> Tensor:
+    """weight · (x - mean) / √(var + eps) + bias, with statistics over each group of channels.
+
+    Wu and He, 2018, arXiv 1803.08494.
+
+    Differs from PyTorch: one value per group gives bias for a batch of one too, which PyTorch
+    refuses.
+
+    Args:
+        x: (N, C, …).
+        num_groups: into how many groups of neighbours the C channels are split.
+        weight, bias: (C,), or None for 1 and 0.
+        eps, fused: as for `layer_norm`.
+
+    Returns:
+        A tensor of x's shape and dtype.
+
+    Raises:
+        ShapeError: ranks and lengths that do not fit, or C is not a multiple of num_groups.
+        ValueError: a negative eps.
+        DTypeError: x holds integers.
+    """
+    steps.check_input("group_norm", x, [weight, bias], eps)
+    steps.check_groups("group_norm", num_groups, x.shape[1])
+    rows = x.reshape(x.shape[0], num_groups, math.prod(x.shape[1:]) // num_groups)
+    y, _, _ = steps.normalise(rows, (2,), eps, fused)
+    return steps.affine(y.reshape(x.shape), weight, bias, steps.beside(x), x)
+
+
+def instance_norm(
+    x: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    fused: bool = True,
+) -> Tensor:
+    """weight · (x - mean) / √(var + eps) + bias, with statistics of each sample and channel.
+
+    Ulyanov, Vedaldi and Lempitsky, 2016, arXiv 1607.08022.
+
+    Args:
+        x: (N, C, …), with one or more axes after the channels.
+        running_mean, running_var: (C,).  Where they are given and use_input_stats, they are
+            rebound to `(1 - momentum)·old + momentum·new`, new the batch's mean of the samples'
+            statistics, with unbiased variances.
+        weight, bias: (C,), or None for 1 and 0.
+        use_input_stats: False normalises by the running statistics, as `batch_norm` does.
+        momentum: weight of the new statistics.
+        eps, fused: as for `layer_norm`.
+
+    Returns:
+        A tensor of x's shape and dtype.
+
+    Raises:
+        ShapeError: ranks and lengths that do not fit, or one value per sample and channel, whose
+            variance says nothing.  Statistics are as before then.
+        ValueError: a negative eps, or no statistics to normalise with.
+        DTypeError: x holds integers.
+    """
+    steps.check_input("instance_norm", x, [running_mean, running_var, weight, bias], eps)
+    if not use_input_stats:
+        if running_mean is None or running_var is None:
+            raise ValueError(
+                "instance_norm with use_input_stats=False needs running_mean and running_var: give "
+                "both, or use_input_stats=True"
+            )
+        return steps.normalise_with(x, running_mean, running_var, weight, bias, eps, fused)
+    steps.check_two("instance_norm", running_mean, running_var)
+    y, mean, var = steps.normalise_by_instance(x, weight, bias, eps, fused)
+    if x.size and not recomputing.get():
+        n = math.prod(x.shape[2:])
+        steps.move_both(running_mean, running_var, mean, var, n, momentum)
+    return y

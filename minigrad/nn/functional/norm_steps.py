@@ -1,0 +1,195 @@
+"""What the normalisations share: checks of arguments, and the steps between them and the ops.
+
+The op `batch_norm` takes robust statistics over any axes; weight and bias that do not have its
+groups' shape follow it as ordinary ops.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...backend import Array
+from ...errors import ShapeError
+from ...ops import batch_norm as ops
+from ...ops.reduce import like, wide
+from ...tensor import Tensor
+from ..checks import check_floating
+
+# ---- what is checked -----------------------------------------------------------------------------
+
+
+def check_input(name: str, x: Tensor, channel_tensors: list[Tensor | None], eps: float) -> None:
+    """Ranks and channels before anything is computed."""
+    check_floating(name, x)
+    if x.ndim < 2:
+        raise ShapeError(f"{name} got x of shape {x.shape}: it must be (N, C) or (N, C, …)")
+    check_shapes(name, x, channel_tensors, (x.shape[1],))
+    check_eps(name, eps)
+
+
+def check_shapes(
+    name: str, x: Tensor, tensors: list[Tensor | None], shape: tuple[int, ...]
+) -> None:
+    """Statistics and parameters have the shape that x wants."""
+    for t in tensors:
+        if t is not None:
+            check_floating(name, t)
+        if t is not None and t.shape != shape:
+            raise ShapeError(
+                f"{name} got x of shape {x.shape}, but statistics or parameters of shape "
+                f"{t.shape}: they must be {shape}"
+            )
+
+
+def check_eps(name: str, eps: float) -> None:
+    """What is added to a variance may not be negative."""
+    if not eps >= 0:
+        raise ValueError(f"{name} got eps={eps}: it must be 0 or more (1e-5 is usual)")
+
+
+def check_two(name: str, running_mean: Tensor | None, running_var: Tensor | None) -> None:
+    """Statistics that will move are two tensors."""
+    if running_mean is running_var is not None:
+        raise ValueError(f"{name} got one tensor as running_mean and running_var: give two")
+
+
+def check_groups(name: str, num_groups: int, channels: int) -> None:
+    """The channels can be split into so many groups."""
+    if not isinstance(num_groups, int | np.integer) or num_groups < 1 or channels % num_groups:
+        raise ShapeError(
+            f"{name} got {channels} channels for num_groups={num_groups!r}: give a number that "
+            "divides them"
+        )
+
+
+def normalized(shape: int | Sequence[int]) -> tuple[int, ...]:
+    """The lengths of the last axes, as a tuple.
+
+    Raises:
+        ShapeError: no lengths.
+    """
+    given = (shape,) if isinstance(shape, int | np.integer) else shape
+    whole = isinstance(given, tuple | list) and all(isinstance(n, int | np.integer) for n in given)
+    if not whole or not given or min(given) < 1:
+        raise ShapeError(
+            f"normalized_shape was given as {shape!r}: give the length of the last axis, or a "
+            "tuple of the last axes' lengths"
+        )
+    return tuple([int(n) for n in given])
+
+
+def check_enough_values(x: Tensor) -> None:
+    """In training, one value per channel has no variance to speak of."""
+    if x.size and x.size == x.shape[1]:
+        raise ShapeError(
+            f"batch_norm got one value per channel in training (x of shape {x.shape}), whose "
+            "variance says nothing: give a larger batch (drop_last=True leaves a last odd one "
+            "out), or call .eval() to use the running statistics"
+        )
+
+
+# ---- the steps -----------------------------------------------------------------------------------
+
+
+def normalise_by_batch(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, fused: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """y and the batch's mean and biased variance (C,), which carry no gradient."""
+    axes = (0, *range(2, x.ndim))
+    gamma, beta = 1.0 if weight is None else weight, 0.0 if bias is None else bias
+    op = ops.batch_norm if fused else ops.batch_norm_reference
+    y, mean, var = op(x, gamma, beta, axes=axes, eps=eps)
+    return y, mean.detach(), var.detach()
+
+
+def normalise_by_instance(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, fused: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """y, and the samples' mean and biased variance averaged, (C,), which carry no gradient.
+
+    Raises:
+        ShapeError: one value per sample and channel.
+    """
+    if math.prod(x.shape[2:]) == 1:
+        raise ShapeError(
+            f"instance_norm got one value per sample and channel (x of shape {x.shape}), whose "
+            "variance says nothing: give (N, C, …) with more after the channels, or normalise by "
+            "running statistics (use_input_stats=False; .eval() with track_running_stats=True)"
+        )
+    y, *statistics = normalise(x, tuple(range(2, x.ndim)), eps, fused)
+    batch = max(x.shape[0], 1)
+    mean, var = (s.detach().reshape(x.shape[:2]).sum(0) / batch for s in statistics)
+    return affine(y, weight, bias, beside(x), x), mean, var
+
+
+def normalise(
+    x: Tensor, axes: tuple[int, ...], eps: float, fused: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(x - mean) / √(var + eps) in float32 or wider, mean and biased variance of each group."""
+    op = ops.batch_norm if fused else ops.batch_norm_reference
+    y, mean, var = op(wide(x), 1.0, 0.0, axes=axes, eps=eps)
+    return y, mean, var
+
+
+def affine(
+    y: Tensor, weight: Tensor | None, bias: Tensor | None, shape: tuple[int, ...], x: Tensor
+) -> Tensor:
+    """weight · y + bias, both in this shape; rounded once, to x's dtype."""
+    if weight is not None:
+        y = y * weight.reshape(shape)
+    if bias is not None:
+        y = y + bias.reshape(shape)
+    rounded: Tensor = like(y, x)
+    return rounded
+
+
+def beside(x: Tensor) -> tuple[int, ...]:
+    """The shape in which one value per channel meets x."""
+    return (x.shape[1], *[1] * (x.ndim - 2))
+
+
+def normalise_with(
+    x: Tensor,
+    mean: Tensor,
+    var: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    eps: float,
+    fused: bool,
+) -> Tensor:
+    """The affine map by given statistics."""
+    op = ops.batch_norm_eval if fused else ops.batch_norm_eval_reference
+    gamma, beta = 1.0 if weight is None else weight, 0.0 if bias is None else bias
+    y: Tensor = op(x, mean, var, gamma, beta, axes=(0, *range(2, x.ndim)), eps=eps)
+    return y
+
+
+def unbiased(var: Array, n: int) -> Array:
+    """A variance over n values with n - 1 in place of n."""
+    return var * (n / max(n - 1, 1))
+
+
+def move_both(
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    mean: Tensor,
+    var: Tensor,
+    n: int,
+    momentum: float,
+) -> None:
+    """Those that are given take in the mean, and the variance over n values, of a batch."""
+    for running, batch in ((running_mean, mean.array), (running_var, unbiased(var.array, n))):
+        if running is not None:
+            move_average(running, batch, momentum)
+
+
+def move_average(running: Tensor, batch: Array, momentum: float) -> None:
+    """running ← (1 - momentum)·running + momentum·batch.
+
+    By rebinding: whoever saved the old array keeps it.
+    """
+    new = (1 - momentum) * running.array + momentum * batch
+    running.rebind(new.astype(running.dtype))
