@@ -12,18 +12,13 @@ import argparse
 import statistics
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 
-import matplotlib
 import numpy as np
-from sklearn.datasets import load_digits
+from common import options_of, parsed, plt
 from tqdm import tqdm
 
 import minigrad as mg
 from minigrad import nn, optim
-
-matplotlib.use("Agg")  # writes files; no screen is needed
-import matplotlib.pyplot as plt
 
 CLASSES = 10
 BATCH = 64
@@ -58,11 +53,10 @@ class Run:
 
 def load(dtype=mg.float32) -> Data:
     """The digits, a fifth of them for testing."""
-    digits = load_digits()
-    images = (digits.images[:, None] / 16).astype(dtype)
-    order = np.random.default_rng(0).permutation(len(images))
-    test, train = order[: len(order) // 5], order[len(order) // 5 :]
-    return Data(images[train], digits.target[train], images[test], digits.target[test])
+    images, labels = mg.data.load_digits()
+    parts = mg.data.train_test_split(images.astype(dtype), labels, test_size=0.2, seed=0)
+    train_x, test_x, train_y, test_y = parts
+    return Data(train_x, train_y, test_x, test_y)
 
 
 def make_model(norm: str, dtype=mg.float32) -> nn.Module:
@@ -87,12 +81,6 @@ def make_model(norm: str, dtype=mg.float32) -> nn.Module:
     )
 
 
-def batches(rng: np.random.Generator, n: int):
-    """Shuffled index arrays of BATCH; the odd rest is left to the next shuffle."""
-    order = rng.permutation(n)
-    return (order[i : i + BATCH] for i in range(0, n - BATCH + 1, BATCH))
-
-
 def accuracy(model: nn.Module, x: np.ndarray, y: np.ndarray, device: str) -> float:
     """The share of images whose largest logit is at their label, in evaluation mode."""
     model.eval()
@@ -105,15 +93,15 @@ def accuracy(model: nn.Module, x: np.ndarray, y: np.ndarray, device: str) -> flo
 def train_steps(run: Run, data: Data, epochs: int, device: str = "cpu", dtype=mg.float32):
     """Train `run.norm` from `run.seed`, yielding (epoch, model) after every step."""
     mg.manual_seed(run.seed)
-    rng = np.random.default_rng(run.seed)
     model = make_model(run.norm, dtype).to(device)
     optimizer = optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
     criterion = nn.CrossEntropyLoss()
+    batches = mg.data.batches(
+        data.train_x, data.train_y, batch_size=BATCH, seed=run.seed, drop_last=True
+    )
     for epoch in range(1, epochs + 1):
-        for batch in batches(rng, len(data.train_x)):
-            x = mg.tensor(data.train_x[batch], device=device)
-            y = mg.tensor(data.train_y[batch], device=device)
-            loss = criterion(model(x), y)
+        for x, y in batches:
+            loss = criterion(model(x.to(device)), y.to(device))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -178,36 +166,15 @@ def draw(runs: list[Run], path: str) -> None:
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """The options."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    """The options; --seed is the first of three in a row."""
+    parser = options_of(__doc__, "digits.png", epochs=(8, "passes over the data"))
     parser.add_argument(
         "--norm",
         choices=["fused", "composed", "none"],
         default="fused",
         help="BatchNorm as one hand-written node, composed of primitive ops, or none (%(default)s)",
     )
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:1 (%(default)s)")
-    parser.add_argument("--epochs", type=int, default=8, help="passes over the data (%(default)s)")
-    parser.add_argument(
-        "--seed", type=int, default=0, help="the first of three seeds in a row (%(default)s)"
-    )
-    parser.add_argument("--out", default="digits.png", help="where the picture goes (%(default)s)")
-    options = parser.parse_args(arguments)
-    if options.epochs < 1:
-        parser.error(f"--epochs {options.epochs}: give at least 1")
-    if options.seed < 0:
-        parser.error(f"--seed {options.seed}: give 0 or more")
-    if Path(options.out).suffix not in (".png", ".svg", ".pdf", ".jpg"):
-        parser.error(f"--out {options.out}: give a file name that ends in .png (or .svg, .pdf)")
-    if not Path(options.out).absolute().parent.is_dir():
-        parser.error(f"--out {options.out}: there is no folder {Path(options.out).parent}")
-    try:
-        mg.zeros(1, device=options.device)
-    except mg.DeviceError as error:
-        parser.error(str(error))
-    return options
+    return parsed(parser, arguments)
 
 
 def main(arguments: list[str] | None = None) -> int:

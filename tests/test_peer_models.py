@@ -95,7 +95,7 @@ RUNS = {
     "LeNet, SGD": (lenet, "SGD", {"lr": 0.05, "momentum": 0.9}),
     "LeNet, AdamW": (lenet, "AdamW", {"lr": 3e-3}),
     "ResNet, SGD": (resnet, "SGD", {"lr": 0.05, "momentum": 0.9, "weight_decay": 1e-3}),
-    "ResNet, Adam": (resnet, "Adam", {"lr": 3e-3}),
+    "ResNet, Adam": (resnet, "Adam", {"lr": 1e-2}),
 }
 every_run = pytest.mark.parametrize(("make", "optimiser", "options"), RUNS.values(), ids=RUNS)
 

@@ -17,6 +17,7 @@ def batch_norm(axes):
             "momentum": draw.one_of(0.1, 0.7, None),
             "affine": draw.flag(),
             "track_running_stats": draw.flag(),
+            "bias": draw.flag(),
         }
         return Call((channels,), options, (x,), training=draw.flag())
 

@@ -42,7 +42,7 @@ def avg_pool(draw):
 def adaptive_avg_pool(draw):
     output = tuple(draw.one_of(None, *range(1, 7)) for _ in range(2))
     x = images(draw, draw.integer(1, 2), (draw.integer(1, 7), draw.integer(1, 7)))
-    return Call((draw.one_of(output, output[0]),), {}, (x,))
+    return Call((draw.one_of(output, output[0] or 1),), {}, (x,))
 
 
 CALLS = {"MaxPool2d": max_pool, "AvgPool2d": avg_pool, "AdaptiveAvgPool2d": adaptive_avg_pool}
