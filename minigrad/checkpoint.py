@@ -118,7 +118,7 @@ class _Call:
     f: Callable[..., Any]
     given: tuple[tuple[Any, ...], dict[str, Any]]
     context: Context  # holds every switch, since each is a ContextVar
-    random_state: dict[str, Any]
+    random_state: Tensor
     reached: tuple[Node, ...]
     parameters: dict[Node, Array]
     outputs: list[Array]

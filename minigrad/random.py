@@ -5,16 +5,20 @@ Whatever the device, one seed gives the same weights.
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from .arrays import sizes
-from .dtypes import checked, default_dtype, is_floating
+from .dtypes import WHOLE, checked, default_dtype, is_floating
 from .errors import DTypeError, ShapeError
 from .tensor import Tensor
 
 _generator: np.random.Generator | None = None  # made when it is first used
+_KIND = b"PCG64"
+_STATE = struct.Struct("<5s16s16sBI")  # kind, state, increment, whether a half is kept, the half
 
 
 def generator() -> np.random.Generator:
@@ -26,19 +30,79 @@ def generator() -> np.random.Generator:
 
 
 def manual_seed(seed: int) -> None:
-    """Start the generator of initial weights, dropout masks and random tensors anew."""
+    """Start the generator of initial weights, dropout masks, shuffles and random tensors anew.
+
+    Raises:
+        TypeError: seed is no integer.
+        ValueError: it is negative.
+    """
     global _generator
-    _generator = np.random.default_rng(seed)
+    _generator = np.random.default_rng(_checked_seed(seed))
 
 
-def get_rng_state() -> dict[str, Any]:
-    """The generator's state, for `set_rng_state`."""
-    return dict(generator().bit_generator.state)
+def seeded(seed: int | Sequence[int] | None) -> np.random.Generator:
+    """A generator of its own for a seed, or for several such as [run, epoch]; None: the common one.
+
+    Raises:
+        TypeError: seed is neither an integer nor a list of them.
+        ValueError: one is negative.
+    """
+    if seed is None:
+        return generator()
+    if isinstance(seed, list | tuple) and seed:
+        return np.random.default_rng([_checked_seed(each) for each in seed])
+    return np.random.default_rng(_checked_seed(seed))
 
 
-def set_rng_state(state: dict[str, Any]) -> None:
-    """Continue from a state that `get_rng_state` gave."""
-    generator().bit_generator.state = state
+def _checked_seed(seed: Any) -> int:
+    if not isinstance(seed, WHOLE) or isinstance(seed, bool):
+        raise TypeError(f"the seed was given as {seed!r}: give an integer of 0 or more")
+    if seed < 0:
+        raise ValueError(f"the seed was given as {seed}: it must be 0 or more")
+    return int(seed)
+
+
+def get_rng_state() -> Tensor:
+    """The generator's state for `set_rng_state`, as 42 bytes (uint8) that `mg.save` takes.
+
+    These are the letters PCG64, its state and its increment (O'Neill, "PCG: A Family of Simple Fast
+    Space-Efficient Statistically Good Algorithms for Random Number Generation", 2014), and the half
+    of a draw that is kept for the next one of 32 bits.
+    """
+    whole = generator().bit_generator.state
+    numbers = [whole["state"][name].to_bytes(16, "little") for name in ("state", "inc")]
+    packed = _STATE.pack(_KIND, *numbers, whole["has_uint32"], whole["uinteger"])
+    return Tensor(np.frombuffer(packed, np.uint8))
+
+
+def set_rng_state(state: Tensor | np.ndarray[Any, Any]) -> None:
+    """Continue from a state that `get_rng_state` gave, bit for bit.
+
+    Raises:
+        DTypeError: something else than a tensor or an array of uint8.
+        ShapeError: another number of bytes.
+        ValueError: bytes that are no state.  Nothing has changed after any error.
+    """
+    array = state.numpy() if isinstance(state, Tensor) else state
+    wanted = "give what mg.get_rng_state() returned"
+    if not isinstance(array, np.ndarray) or array.dtype != np.uint8:
+        what = f"{getattr(state, 'dtype', 'a ' + type(state).__name__)}"
+        raise DTypeError(f"set_rng_state got {what}: {wanted}, {_STATE.size} bytes of dtype uint8")
+    if array.shape != (_STATE.size,):
+        raise ShapeError(f"set_rng_state got shape {array.shape}: {wanted}, of ({_STATE.size},)")
+    kind, position, increment, has_half, half = _STATE.unpack(array.tobytes())
+    numbers = {
+        "state": int.from_bytes(position, "little"),
+        "inc": int.from_bytes(increment, "little"),
+    }
+    if kind != _KIND or has_half > 1 or numbers["inc"] % 2 == 0:  # PCG's increments are odd
+        raise ValueError(f"set_rng_state got bytes that are no state of this generator: {wanted}")
+    generator().bit_generator.state = {
+        "bit_generator": "PCG64",
+        "state": numbers,
+        "has_uint32": has_half,
+        "uinteger": half,
+    }
 
 
 def draw(

@@ -39,7 +39,7 @@ class Window(NamedTuple):
         count = -(-room // s) + 1 if self.ceil else room // s + 1
         if self.ceil and (count - 1) * s >= n + p:
             count -= 1
-        if any((i * s - p) % d >= n for i in range(count) if i * s < p):
+        if d > 1 and any((i * s - p) % d >= n for i in range(count) if i * s < p):
             raise ShapeError(
                 f"kernel {k} with dilation {d} and padding {p} steps over the whole image of "
                 f"length {n}: give a dilation of at most {n}"
@@ -60,6 +60,8 @@ class Window(NamedTuple):
 
     def padded(self, xp, x, fill):
         """x (…, H, W) with `fill` around each image, as far as the windows reach."""
+        if not self.ceil and not any(self.padding):
+            return x
         size = x.shape[-2:]
         reached = [
             (count - 1) * s + d * (k - 1) + 1 - p
@@ -68,8 +70,6 @@ class Window(NamedTuple):
         widths = [
             (p, max(p, end - n)) for n, end, p in zip(size, reached, self.padding, strict=True)
         ]
-        if not any(map(any, widths)):
-            return x
         return xp.pad(x, [(0, 0)] * (x.ndim - 2) + widths, constant_values=fill)
 
     def cropped(self, x, size):

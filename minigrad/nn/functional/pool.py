@@ -101,7 +101,7 @@ def adaptive_avg_pool2d(x: Tensor, output_size: Any) -> Tensor:
         ShapeError: x is of another rank, or output_size is not as described.
         DTypeError: x holds integers.
 
-    Differs from PyTorch: a grid of 0 cells is refused.
+    Differs from PyTorch: None may stand alone too; a grid of 0 cells is refused.
     """
     _check_images("adaptive_avg_pool2d", x)
     y: Tensor = adaptive_pool.adaptive_avg_pool2d(x, grid_of(output_size, x.shape[-2:]))

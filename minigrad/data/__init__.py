@@ -1,0 +1,12 @@
+"""Data: minibatches of anything that has a length and an index, splits, and two sets of digits.
+
+What loads gives NumPy arrays, for scikit-learn and matplotlib too; `batches` makes tensors of them.
+Nothing here opens a connection.
+"""
+
+from .digits import load_digits
+from .idx import load_idx, read_idx
+from .minibatches import Batches, batches
+from .split import train_test_split
+
+__all__ = ["Batches", "batches", "load_digits", "load_idx", "read_idx", "train_test_split"]
