@@ -115,7 +115,8 @@ def draw(
     values = np.asarray(getattr(generator(), distribution)(*parameters, size=shape), dtype)
     if distribution == "uniform":
         low, high = (values.dtype.type(each) for each in parameters)
-        values = np.minimum(values, np.nextafter(high, low))  # rounding may have reached high
+        limit = np.nextafter(high, low)  # rounding may have reached high
+        values = np.minimum(values, limit, out=values)
     return np.asarray(values)
 
 

@@ -41,7 +41,8 @@ def definitions_undone():
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
-def test_code_blocks_run_in_order(name, definitions_undone):
+def test_code_blocks_run_in_order(name, definitions_undone, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # they write files
     blocks = code_blocks(name)
     assert blocks
     namespace = {"__name__": "documentation"}
@@ -52,6 +53,19 @@ def test_code_blocks_run_in_order(name, definitions_undone):
 def test_the_readme_example_is_about_fifteen_lines():
     first = [line for line in code_blocks("README.md")[0].splitlines() if line.strip()]
     assert 10 <= len(first) <= 15
+
+
+def test_the_readme_shows_what_its_summary_prints(capsys, tmp_path, monkeypatch):
+    pytest.importorskip("sklearn")
+    pytest.importorskip("safetensors")
+    monkeypatch.chdir(tmp_path)
+    namespace = {}
+    blocks = [
+        each for each in code_blocks("README.md") if "import minigrad" in each or "summary" in each
+    ]
+    for block in blocks:
+        exec(block, namespace)
+    assert f"```text\n{capsys.readouterr().out}```" in (ROOT / "README.md").read_text()
 
 
 def test_the_readme_counts_the_ops_rightly():

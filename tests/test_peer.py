@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from peer_runs import attempt, host, kinds, our_gradients, their_gradients, theirs, words
-from peers import PEERS, WITHOUT_PEER, torch
+from peers import PEERS, UNDIVIDED, WITHOUT_PEER, torch
 
 import minigrad as mg
 from minigrad.laws import Sample
@@ -68,6 +68,8 @@ def compare(s):
             if order == 0:
                 tracked = [y.requires_grad for y in others]
                 assert [y.requires_grad for y in level] == tracked, f"{what}: what is tracked"
+                if s.op.name in UNDIVIDED:
+                    others = [UNDIVIDED[s.op.name](*zs, **s.statics)]
             level = our_gradients(level, wanted, seeds, True)
             others = their_gradients(others, sought, seeds, True)
 

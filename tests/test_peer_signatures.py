@@ -24,6 +24,7 @@ LEFT_OUT = {
 # arguments of ours that PyTorch has not
 ADDED = {"fused": "one node, or composed of primitives"}
 OTHERWISE = {
+    "pad": "its value is 0.0 by default, not None that means it",
     "Parameter": "dtype and device are added",
     "Buffer": "dtype and device are added",
     "Module": "it takes no arguments",

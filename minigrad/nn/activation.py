@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from ..tensor import Tensor
 from . import functional as F
-from .functional.activation import check_approximation, check_dim, number
+from .checks import number
+from .functional.activation import check_approximation, check_dim
 from .module import Module
 
 

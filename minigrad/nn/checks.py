@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-import numpy as np
-
 from .. import backend, dtypes
+from ..dtypes import NUMBER, WHOLE
 from ..errors import DTypeError, ShapeError
 from ..tensor import Tensor
 
@@ -36,25 +36,52 @@ def check_count(what: str, value: Any) -> None:
     Raises:
         ShapeError: it is not.
     """
-    if not isinstance(value, int | np.integer) or value < 1:
+    if not isinstance(value, WHOLE) or isinstance(value, bool) or value < 1:
         raise ShapeError(f"{what} was given as {value!r}: give an integer of at least 1")
 
 
-def pair(value: Any, name: str, least: int = 1) -> tuple[int, int]:
-    """An option for two axes: a number for both, or one for each."""
-    both = (
-        (value, value)
-        if isinstance(value, int | np.integer)
-        else tuple(value)
-        if isinstance(value, tuple | list)
-        else ()
-    )
-    if len(both) != 2 or not all(isinstance(v, int | np.integer) and v >= least for v in both):
+def per_axis(value: Any, name: str, axes: int, least: int = 1) -> tuple[int, ...]:
+    """An option for each axis: one number for all, or a number each.
+
+    Raises:
+        ShapeError: anything else, or a number below `least`.
+    """
+    each = (value,) * axes if isinstance(value, WHOLE) else value
+    if (
+        not isinstance(each, tuple | list)
+        or len(each) != axes
+        or not all(isinstance(n, WHOLE) and not isinstance(n, bool) and n >= least for n in each)
+    ):
+        pairs = ", or a pair of them (height, width)" if axes == 2 else ""
         raise ShapeError(
-            f"{name} was given as {value!r}: give an integer of at least {least}, or a pair of "
-            "them (height, width)"
+            f"{name} was given as {value!r}: give an integer of at least {least}{pairs}"
         )
-    return int(both[0]), int(both[1])
+    return tuple(int(n) for n in each)
+
+
+def number(name: str, value: Any) -> float:
+    """An option as Python's number: NumPy's would widen float32.
+
+    Raises:
+        TypeError: it is no number, or NaN.
+    """
+    if isinstance(value, bool) or not isinstance(value, NUMBER):
+        raise TypeError(f"{name} was given as {value!r}: give a number")
+    if math.isnan(value):
+        raise TypeError(f"{name} was given as NaN: give a number")
+    return float(value)
+
+
+def check_reduction(reduction: Any) -> None:
+    """What becomes of the losses of a batch.
+
+    Raises:
+        ValueError: no known reduction.
+    """
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(
+            f'reduction was given as {reduction!r}: it must be "mean", "sum" or "none"'
+        )
 
 
 def check_affine(name: str, weight: Tensor, ndim: int, bias: Tensor | None) -> None:

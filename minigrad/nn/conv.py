@@ -8,7 +8,7 @@ from ..create import empty
 from ..errors import ShapeError
 from ..tensor import Tensor
 from . import init
-from .checks import check_count
+from .checks import check_count, per_axis
 from .functional import conv as steps
 from .module import Module
 from .parameter import Parameter
@@ -40,7 +40,7 @@ class _Conv(Module):
         check_count("in_channels", in_channels)
         check_count("out_channels", out_channels)
         self.in_channels, self.out_channels = in_channels, out_channels
-        self.kernel_size = steps.per_axis(kernel_size, "kernel_size", self.axes)
+        self.kernel_size = per_axis(kernel_size, "kernel_size", self.axes)
         geometry = steps.geometry_of(self.kernel_size, stride, padding, dilation, groups)
         if in_channels % groups or out_channels % groups:
             raise ShapeError(
@@ -163,13 +163,13 @@ class ConvTranspose2d(_Conv):
         device: str | None = None,
         dtype: Any = None,
     ) -> None:
-        kernel = steps.per_axis(kernel_size, "kernel_size", 2)
+        kernel = per_axis(kernel_size, "kernel_size", 2)
         steps.transposed_geometry_of(kernel, stride, padding, output_padding, groups, dilation)
         if padding_mode != "zeros":
             raise ValueError(
                 f"padding_mode was given as {padding_mode!r}: ConvTranspose2d has only 'zeros'"
             )
-        self.output_padding = steps.per_axis(output_padding, "output_padding", 2, least=0)
+        self.output_padding = per_axis(output_padding, "output_padding", 2, least=0)
         super().__init__(
             in_channels,
             out_channels,
@@ -214,7 +214,7 @@ class ConvTranspose2d(_Conv):
         spatial = output_size
         if isinstance(output_size, tuple | list) and len(output_size) == x.ndim:
             spatial = output_size[-2:]
-        wanted = steps.per_axis(spatial, "output_size", 2)
+        wanted = per_axis(spatial, "output_size", 2)
         geometry = steps.geometry_of(
             self.kernel_size, self.stride, self.padding, self.dilation, self.groups
         )

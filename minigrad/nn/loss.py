@@ -6,9 +6,7 @@ from typing import Any
 
 from ..tensor import Tensor
 from . import functional as F
-from .checks import check_floating
-from .functional.activation import number
-from .functional.loss import check_reduction
+from .checks import check_floating, check_reduction, number
 from .module import Module
 from .parameter import Buffer
 

@@ -9,10 +9,22 @@ import numpy as np
 STEP = 1 / 8  # between the points of expansion: |t| ≤ 1/16
 TERMS = 12  # then the first term left out is below 3e-18 (|Hₙ(x)| e^(-x²/2) < 1.09·√(2ⁿ n!))
 FLAT = 6.0  # from here on erf is 1 in float64
+BLOCK = 8192  # values at a time on the CPU: all that the series needs of them stays in cache
 POINTS = np.array([math.erf(i * STEP) for i in range(int(FLAT / STEP) + 1)])
 
 
 def erf_of(xp, x):
+    """erf x in x's dtype, computed in float64."""
+    if xp is not np or x.size <= BLOCK:
+        return _series(xp, x)
+    flat = x.reshape(-1)
+    y = np.empty_like(flat)
+    for i in range(0, flat.size, BLOCK):
+        y[i : i + BLOCK] = _series(np, flat[i : i + BLOCK])
+    return y.reshape(x.shape)
+
+
+def _series(xp, x):
     """erf x by Taylor's series about the nearest multiple of 1/8.
 
     erf(c + t) = erf c + 2/√π e^(-c²) Σ (-1)ⁿ Hₙ(c) tⁿ⁺¹ / (n + 1)!   (Abramowitz, Stegun 7.1.19)

@@ -3,6 +3,7 @@
 Names and defaults are PyTorch's.
 """
 
+from ...ops.pad import pad
 from .activation import (
     elu,
     gelu,
@@ -53,6 +54,7 @@ __all__ = [
     "max_pool2d",
     "mse_loss",
     "nll_loss",
+    "pad",
     "relu",
     "sigmoid",
     "silu",

@@ -6,7 +6,6 @@ new tensor, and x stays as it is.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ import numpy as np
 from ...ops import activation as ops
 from ...ops import elementwise, piecewise, reduce
 from ...tensor import Tensor
-from ..checks import check_floating
+from ..checks import check_floating, number
 
 tanh, sigmoid = elementwise.tanh, elementwise.sigmoid
 
@@ -150,16 +149,3 @@ def check_approximation(approximate: Any) -> None:
     """
     if approximate not in ("none", "tanh"):
         raise ValueError(f'approximate was given as {approximate!r}: give "none" or "tanh"')
-
-
-def number(name: str, value: Any) -> float:
-    """An option as Python's number: NumPy's would widen float32.
-
-    Raises:
-        TypeError: it is no number, or NaN.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise TypeError(f"{name} was given as {value!r}: give a number")
-    if math.isnan(value):
-        raise TypeError(f"{name} was given as NaN: give a number")
-    return float(value)

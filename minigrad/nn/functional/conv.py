@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...dtypes import WHOLE
 from ...errors import ShapeError
 from ...ops import conv as ops
 from ...ops.pad import pad
 from ...tensor import Tensor
-from ..checks import check_affine, check_count, check_floating
+from ..checks import check_affine, check_count, check_floating, per_axis
 
 Sizes = tuple[int, ...]
 LAYOUTS = {1: "(N, C, L) or (C, L)", 2: "(N, C, H, W) or (C, H, W)"}
@@ -171,25 +170,6 @@ def conv_transpose2d(
 
 
 # ---- options, checked ----------------------------------------------------------------------------
-
-
-def per_axis(value: Any, name: str, axes: int, least: int = 1) -> Sizes:
-    """An option for each axis: one number for all, or a number each.
-
-    Raises:
-        ShapeError: anything else, or a number below `least`.
-    """
-    each = (value,) * axes if isinstance(value, WHOLE) else value
-    if (
-        not isinstance(each, tuple | list)
-        or len(each) != axes
-        or not all(isinstance(n, WHOLE) and not isinstance(n, bool) and n >= least for n in each)
-    ):
-        pairs = ", or a pair of them (height, width)" if axes == 2 else ""
-        raise ShapeError(
-            f"{name} was given as {value!r}: give an integer of at least {least}{pairs}"
-        )
-    return tuple(int(n) for n in each)
 
 
 def geometry_of(

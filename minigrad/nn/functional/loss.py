@@ -17,8 +17,7 @@ from ...errors import DTypeError, ShapeError
 from ...ops import activation, reduce
 from ...ops import loss as ops
 from ...tensor import Tensor
-from ..checks import check_floating
-from .activation import number
+from ..checks import check_floating, check_reduction, number
 
 # ---- a number for each number --------------------------------------------------------------------
 
@@ -266,18 +265,6 @@ def _rows(x: Tensor) -> Tensor:
 
 
 # ---- what is checked -----------------------------------------------------------------------------
-
-
-def check_reduction(reduction: Any) -> None:
-    """What becomes of the losses of a batch.
-
-    Raises:
-        ValueError: no known reduction.
-    """
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(
-            f'reduction was given as {reduction!r}: it must be "mean", "sum" or "none"'
-        )
 
 
 def _check_options(

@@ -10,8 +10,7 @@ from ...errors import ShapeError
 from ...ops import adaptive_pool
 from ...ops import pool as ops
 from ...tensor import Tensor
-from ..checks import check_floating
-from .conv import per_axis
+from ..checks import check_floating, per_axis
 
 
 def max_pool2d(
