@@ -211,6 +211,17 @@ def conv2d_weight(x, dy, kernel, geometry):
     return adjoint(lambda w: conv2d(x, w, geometry), shape)(dy)
 
 
+def batched(peer):
+    """A peer of images (N, C, H, W) as one of (C, H, W) too."""
+
+    def wrapped(*xs, **options):
+        if xs[0].ndim == 4:
+            return peer(*xs, **options)
+        return peer(*(x.unsqueeze(0) for x in xs), **options).squeeze(0)
+
+    return wrapped
+
+
 def filled(x):
     """PyTorch's pooling wants a channel at least."""
     return x if x.shape[1] else x.new_zeros(x.shape[0], 1, *x.shape[2:])
@@ -351,19 +362,25 @@ PEERS = {
     "conv2d": conv2d,
     "conv2d_input": conv2d_input,
     "conv2d_weight": conv2d_weight,
-    "max_pool2d_winner": max_pool2d_winner,
-    "pick": pick,
-    "unpick": lambda x, winner, size, window: adjoint(
-        lambda z: pick(z, winner, window), (*x.shape[:2], *size)
-    )(x),
-    "adaptive_avg_pool2d": lambda x, size: F.adaptive_avg_pool2d(x, size),
-    "adaptive_avg_unpool2d": lambda x, size: adjoint(
-        lambda z: F.adaptive_avg_pool2d(z, x.shape[2:]), (*x.shape[:2], *size)
-    )(x),
-    "avg_pool2d": avg_pool2d,
-    "avg_unpool2d": lambda x, size, window, include_pad, divisor: adjoint(
-        lambda z: avg_pool2d(z, window, include_pad, divisor), (*x.shape[:2], *size)
-    )(x),
+    "max_pool2d_winner": batched(max_pool2d_winner),
+    "pick": batched(pick),
+    "unpick": batched(
+        lambda x, winner, size, window: adjoint(
+            lambda z: pick(z, winner, window), (*x.shape[:2], *size)
+        )(x)
+    ),
+    "adaptive_avg_pool2d": batched(lambda x, size: F.adaptive_avg_pool2d(x, size)),
+    "adaptive_avg_unpool2d": batched(
+        lambda x, size: adjoint(
+            lambda z: F.adaptive_avg_pool2d(z, x.shape[2:]), (*x.shape[:2], *size)
+        )(x)
+    ),
+    "avg_pool2d": batched(avg_pool2d),
+    "avg_unpool2d": batched(
+        lambda x, size, window, include_pad, divisor: adjoint(
+            lambda z: avg_pool2d(z, window, include_pad, divisor), (*x.shape[:2], *size)
+        )(x)
+    ),
     "batch_norm": batch_norm,
     "batch_norm_grad": batch_norm_grad,
     "batch_norm_eval": batch_norm_eval,

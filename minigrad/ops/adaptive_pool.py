@@ -68,8 +68,9 @@ def adaptive_avg_unpool2d(xp, x, *, size):
 
 def _gridded(draw):
     """Images, and the size of a grid over them."""
-    n, c, *size = (draw.integer(*sides) for sides in ((0, 2), (1, 2), (1, 5), (1, 5)))
-    return anything(draw, (n, c, *size)), (draw.integer(1, 6), draw.integer(1, 3))
+    full = [draw.integer(*sides) for sides in ((0, 2), (1, 2), (1, 5), (1, 5))]
+    x = anything(draw, tuple(full[draw.integer(0, 1) :]))
+    return x, (draw.integer(1, 6), draw.integer(1, 3))
 
 
 @adaptive_avg_pool2d.samples
@@ -81,4 +82,4 @@ def _adaptive_samples(draw):
 @adaptive_avg_unpool2d.samples
 def _adaptive_unpool_samples(draw):
     x, size = _gridded(draw)
-    return (anything(draw, (*x.shape[:2], *size)),), {"size": x.shape[2:]}
+    return (anything(draw, (*x.shape[:-2], *size)),), {"size": x.shape[-2:]}

@@ -219,7 +219,7 @@ def avg_unpool2d(xp, x, *, size, window, include_pad=True, divisor=None):
 
 
 def _image(draw, values, dilations=(1,)):
-    """Images (N, C, H, W) and a window that fits into them."""
+    """Images (N, C, H, W) or (C, H, W) and a window that fits into them."""
     kernel = (draw.integer(1, 3), draw.integer(1, 3))
     stride = (draw.integer(1, 2), draw.integer(1, 2))
     padding = tuple(draw.integer(0, k // 2) for k in kernel)
@@ -228,7 +228,7 @@ def _image(draw, values, dilations=(1,)):
         max(d * (k - 1) + 1 - 2 * p, d) + draw.integer(0, 2)
         for k, p, d in zip(kernel, padding, dilation, strict=True)
     )
-    x = values(draw, (draw.integer(1, 2), draw.integer(0, 2), *size))
+    x = values(draw, (*(draw.integer(1, 2), draw.integer(0, 2))[draw.integer(0, 1) :], *size))
     return x, Window(kernel, stride, padding, dilation, draw.flag())
 
 
@@ -260,7 +260,7 @@ def _pick_samples(draw):
 @unpick.samples
 def _unpick_samples(draw):
     x, winner, window = _picked(draw)
-    return (anything(draw, winner.shape), winner), {"size": x.shape[2:], "window": window}
+    return (anything(draw, winner.shape), winner), {"size": x.shape[-2:], "window": window}
 
 
 @avg_pool2d.samples
@@ -272,6 +272,6 @@ def _avg_pool_samples(draw):
 @avg_unpool2d.samples
 def _avg_unpool_samples(draw):
     x, options = _averaged(draw)
-    size = x.shape[2:]
+    size = x.shape[-2:]
     y = anything(draw, (*x.shape[:2], *options["window"].output_size(size)))
     return (y,), {"size": size} | options
