@@ -10,9 +10,8 @@ another: by mixing their codes, and by mixing their pixels.
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
-from common import options_of, parsed
+from common import options_of, parsed, plt
 from tqdm import tqdm
 
 import minigrad as mg

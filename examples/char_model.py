@@ -13,9 +13,8 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
-from common import options_of, parsed
+from common import options_of, parsed, plt
 from tqdm import tqdm
 
 import minigrad as mg

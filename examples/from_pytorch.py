@@ -1,10 +1,10 @@
 """Carry a model over from PyTorch, check that it computes the same, and carry it back.
 
-Two small networks, one for images and one for text, are each written once, as a function of the
-library's room of layers.  PyTorch trains them for a moment; minigrad loads the state dicts of the
-network and of the optimiser.  The table gives the largest difference of what follows: outputs,
-loss, the gradient of each parameter, and ten further steps of training in both libraries.  At last
-minigrad's weights go back through a file in safetensors format.
+Two small networks, one for images and one for text, are each written once, as a function of either
+library's `nn`.  PyTorch trains them for a moment; minigrad loads the state dicts of the network and
+of the optimiser.  The table gives the largest difference of what follows: outputs, loss, the
+gradient of each parameter, and ten further steps of training in both libraries.  At last minigrad's
+weights go back through a file in safetensors format.
 """
 
 from __future__ import annotations
@@ -34,26 +34,26 @@ DTYPES = ("float32", "float64")
 Rows = dict[str, float]  # a quantity, and its largest difference
 
 
-def image_net(room: Any) -> Any:
-    """For images (N, 1, 8, 8); `room` is minigrad.nn or torch.nn."""
-    return room.Sequential(
-        room.Conv2d(1, 8, 3, padding=1, bias=False),
-        room.BatchNorm2d(8),
-        room.ReLU(),
-        room.MaxPool2d(2),
-        room.Flatten(),
-        room.Linear(128, CLASSES),
+def image_net(layers: Any) -> Any:
+    """For images (N, 1, 8, 8); `layers` is minigrad.nn or torch.nn."""
+    return layers.Sequential(
+        layers.Conv2d(1, 8, 3, padding=1, bias=False),
+        layers.BatchNorm2d(8),
+        layers.ReLU(),
+        layers.MaxPool2d(2),
+        layers.Flatten(),
+        layers.Linear(128, CLASSES),
     )
 
 
-def text_net(room: Any) -> Any:
+def text_net(layers: Any) -> Any:
     """For numbers of words (N, LENGTH)."""
-    return room.Sequential(
-        room.Embedding(WORDS, 16),
-        room.LayerNorm(16),
-        room.GELU(),
-        room.Flatten(),
-        room.Linear(16 * LENGTH, CLASSES),
+    return layers.Sequential(
+        layers.Embedding(WORDS, 16),
+        layers.LayerNorm(16),
+        layers.GELU(),
+        layers.Flatten(),
+        layers.Linear(16 * LENGTH, CLASSES),
     )
 
 

@@ -24,9 +24,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import matplotlib.pyplot as plt
 import numpy as np
-from common import options_of, parsed
+from common import options_of, parsed, plt
 from tqdm import tqdm
 
 import minigrad as mg

@@ -4,7 +4,7 @@ An MLP that is large for 160 points, of which some have the wrong label, learns 
 picture shows where it decides between the classes: without regularisation, with Dropout, with L2 as
 the optimiser's weight decay, with L1 and L2 penalties on the weights, and with an L1 penalty on the
 activations.  The table gives the accuracy on the points that it learned from and on clean ones that
-it has not seen, and the share of hidden neurons that speak: what an L1 penalty on them makes small.
+it has not seen, and the share of active hidden neurons, which an L1 penalty on them makes small.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def accuracy(model: nn.Module, x: np.ndarray, y: np.ndarray, device: str) -> flo
     return float(np.mean((probability(model, x, device) > 0.5) == y))
 
 
-def speaking(model: nn.Sequential, x: np.ndarray, device: str) -> float:
+def active_share(model: nn.Sequential, x: np.ndarray, device: str) -> float:
     """The share of hidden neurons with an output above 0, over all points."""
     hidden = watch_hidden(model)
     probability(model, x, device)
@@ -138,14 +138,14 @@ def main(arguments: list[str] | None = None) -> int:
     test_x, test_y = spirals(rng, 2000, 0.0)
     inputs, labels = mg.tensor(x, device=options.device), mg.tensor(y, device=options.device)
     figure, axes = plt.subplots(2, 3, figsize=(11, 7.6), layout="constrained")
-    print(f"{'regularisation':<20}{'learned points':>16}{'unseen points':>16}{'speaking':>12}")
+    print(f"{'regularisation':<20}{'learned points':>16}{'unseen points':>16}{'active':>12}")
     with tqdm(total=len(METHODS) * options.steps, unit="step", leave=False, disable=None) as bar:
         for method, axis in zip(METHODS, axes.flat, strict=True):
             mg.manual_seed(options.seed)
             model = train(method, inputs, labels, options.steps, bar)
             learned = accuracy(model, x, y, options.device)
             unseen = accuracy(model, test_x, test_y, options.device)
-            share = speaking(model, x, options.device)
+            share = active_share(model, x, options.device)
             bar.write(f"{method.name:<20}{learned:>16.3f}{unseen:>16.3f}{share:>12.3f}")
             filled = panel(axis, model, x, y, options.device)
             axis.set_title(f"{method.name}: {unseen:.1%} of unseen points", fontsize=11)

@@ -6,7 +6,7 @@ and gradients below 6e-8 are 0.  Sums and means of it are made in a wider dtype 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -66,6 +66,16 @@ def checked(dtype: Any) -> np.dtype[Any]:
 def is_floating(dtype: np.dtype[Any]) -> bool:
     """Whether numbers of this dtype can carry a gradient."""
     return dtype.kind == "f"
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether an option is a real number, Python's or NumPy's; True and False are none."""
+    return isinstance(value, NUMBER) and not isinstance(value, bool)
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether an option is an integer, Python's or NumPy's; True and False are none."""
+    return isinstance(value, WHOLE) and not isinstance(value, bool)
 
 
 def as_floating(array: Any) -> Any:

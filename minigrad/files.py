@@ -19,13 +19,14 @@ import numpy as np
 from . import backend
 from .dtypes import NUMBER, checked
 from .errors import DTypeError
-from .signatures import described
-from .tensor import Tensor
+from .file_kinds import kind_of
+from .tensor import Tensor, on_host
 
 Array = np.ndarray[Any, Any]
 Path = str | os.PathLike[str]
 
 RESERVED = "__metadata__"  # where the format keeps notes
+SAVED = (Tensor, *NUMBER, np.generic, np.ndarray)  # and the arrays of every backend
 # the format's names for what a tensor can hold; it knows little-endian numbers only
 DTYPES = {
     "BOOL": "?",
@@ -117,17 +118,12 @@ def _arrays(state: Mapping[str, Any]) -> dict[str, Array]:
 
 
 def _host(name: str, value: Any) -> Array:
-    if isinstance(value, Tensor):
-        value = value.numpy()
-    home = backend.find(value)
-    if home is not None:
-        value = home.to_numpy(value)
-    elif not isinstance(value, (*NUMBER, np.ndarray, np.generic)):
+    if not isinstance(value, SAVED) and backend.find(value) is None:
         raise TypeError(
             f"{name!r} is a {type(value).__name__}: save takes tensors, arrays and numbers"
             + _hint(name, value)
         )
-    array = np.asarray(value)
+    array = on_host(value)
     try:
         return np.asarray(array, checked(array.dtype), order="C")
     except DTypeError as error:
@@ -207,6 +203,6 @@ def _refusal(path: Path, content: bytes, error: Exception) -> str:
     if len(content) < 9 or content[8:9] == b"{":  # a length of 8 bytes, then a header of JSON
         return f"{why}: it is cut off or broken ({error}); save it again, or take an older one"
     return (
-        f"{why} but {described(content[:16])}: load what PyTorch saved with torch.load, and save "
+        f"{why} but {kind_of(content[:16])}: load what PyTorch saved with torch.load, and save "
         "it with safetensors.torch.save_file or give its arrays to load_state_dict"
     )

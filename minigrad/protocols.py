@@ -72,7 +72,7 @@ class Protocols:
         return view.copy() if copy else view
 
     def __array_function__(self: Any, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        raise TypeError(_refusal(function.__name__))
+        raise TypeError(_refusal(self, function.__name__))
 
     def __array_ufunc__(self: Any, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         """`array * tensor` is recorded; other NumPy functions would drop the gradient."""
@@ -84,7 +84,7 @@ class Protocols:
             or len(inputs) != 2
             or inputs[1] is not self
         ):
-            raise TypeError(_refusal(ufunc.__name__))
+            raise TypeError(_refusal(self, ufunc.__name__))
         return getattr(self, reflected)(inputs[0])
 
 
@@ -104,10 +104,8 @@ _REFLECTED = {
 }
 
 
-def _refusal(name: str) -> str:
-    return (
-        f"np.{name} got a minigrad tensor and would drop its gradient: use the op of the same "
-        "meaning "
-        f"(mg.{name} or tensor.{name}() where it exists), or np.{name}(t.numpy()) for the bare "
-        "values"
-    )
+def _refusal(t: Any, name: str) -> str:
+    """What to write instead of NumPy's function of this name."""
+    here = f": use x.{name}(...)" if hasattr(type(t), name) else advice(name)
+    bare = f"np.{name} of x.numpy() gives the bare values"
+    return f"np.{name} got a minigrad tensor and would drop its gradient{here}; {bare}"

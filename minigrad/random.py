@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import sizes
-from .dtypes import WHOLE, checked, default_dtype, is_floating
+from .dtypes import checked, default_dtype, is_floating, is_whole
 from .errors import DTypeError, ShapeError
 from .tensor import Tensor
 
@@ -55,7 +55,7 @@ def seeded(seed: int | Sequence[int] | None) -> np.random.Generator:
 
 
 def _checked_seed(seed: Any) -> int:
-    if not isinstance(seed, WHOLE) or isinstance(seed, bool):
+    if not is_whole(seed):
         raise TypeError(f"the seed was given as {seed!r}: give an integer of 0 or more")
     if seed < 0:
         raise ValueError(f"the seed was given as {seed}: it must be 0 or more")

@@ -272,6 +272,13 @@ def handle(array: Array, node: Node | None = None) -> Tensor:
     return t
 
 
+def on_host(data: Any) -> np.ndarray[Any, Any]:
+    """A host array of a tensor, of an array of any backend, or of what NumPy makes one of."""
+    data = _bare(data)
+    home = backend.find(data)
+    return np.asarray(data) if home is None else home.to_numpy(data)
+
+
 def _rebuild(kind: type, array: Array, requires_grad: bool, grad: Array | None) -> Any:
     t: Any = object.__new__(kind)
     t.array, t.node, t.grad = array, None, None if grad is None else handle(grad)

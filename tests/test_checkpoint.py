@@ -276,10 +276,10 @@ def test_running_statistics_move_once():
 
 
 def test_planted_fault_statistics_that_move_in_the_recomputation_too_are_seen(monkeypatch):
-    from minigrad.nn import batch_norm
+    from minigrad.nn import norm_base
 
     never = type("Never", (), {"get": staticmethod(lambda: False)})
-    monkeypatch.setattr(batch_norm, "recomputing", never)
+    monkeypatch.setattr(norm_base, "recomputing", never)
     assert not moves_as_in_the_plain_run(checkpoint)
 
 

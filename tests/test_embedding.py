@@ -205,6 +205,7 @@ WRONG = {
     "padding": (lambda: nn.Embedding(4, 3, 4), OutOfRangeError, "4 for 4 rows: .* -4 to 3"),
     "low padding": (lambda: nn.Embedding(4, 3, -5), OutOfRangeError, "-5"),
     "padding of another kind": (lambda: F.embedding([0], mg.ones(2, 2), 0.5), IndexError, "0.5"),
+    "padding of True": (lambda: nn.Embedding(4, 3, True), OutOfRangeError, "True for 4 rows"),
     "sparse": (lambda: nn.Embedding(4, 3, sparse=True), ValueError, "dense"),
     "a sparse call": (lambda: F.embedding([0], E.weight, sparse=True), ValueError, "dense"),
     "no rows": (lambda: nn.Embedding(0, 3), ShapeError, "num_embeddings"),

@@ -39,9 +39,9 @@ def trained(method, steps=300):
     return model, x, y
 
 
-def test_an_l1_penalty_makes_few_neurons_speak():
+def test_an_l1_penalty_makes_few_neurons_active():
     none, _, _, _, _, l1 = spirals.METHODS
-    shares = [spirals.speaking(trained(m)[0], trained(m)[1], "cpu") for m in (none, l1)]
+    shares = [spirals.active_share(trained(m)[0], trained(m)[1], "cpu") for m in (none, l1)]
     assert shares[1] < 0.5 * shares[0]
 
 

@@ -242,7 +242,7 @@ WRONG = {
     },
     "mode": (lambda: init.kaiming_uniform_(M, mode="fan"), ValueError, "'fan'.*\"fan_in\""),
     "nonlinearity": (
-        lambda: init.kaiming_normal_(M, nonlinearity="gelu"), ValueError, "'gelu'.*'leaky_relu'",
+        lambda: init.kaiming_normal_(M, nonlinearity="gelu"), ValueError, "'gelu'.*leaky_relu",
     ),
     "slope": (lambda: init.calculate_gain("leaky_relu", "a"), ValueError, "'a'"),
     "slope of a bool": (lambda: init.calculate_gain("leaky_relu", True), ValueError, "True"),

@@ -347,9 +347,10 @@ def test_another_label_can_be_ignored():
     assert_close(some, F.cross_entropy(x[[0, 2]], [0, 1]))
 
 
-def test_a_class_can_be_ignored():
+@pytest.mark.parametrize("ignored", [1, np.int64(1)])
+def test_a_class_can_be_ignored(ignored):
     x = mg.tensor(normal(3, 2))
-    some = F.cross_entropy(x, [0, 1, 0], ignore_index=1)
+    some = F.cross_entropy(x, [0, 1, 0], ignore_index=ignored)
     assert_close(some, F.cross_entropy(x[[0, 2]], [0, 0]))
 
 

@@ -10,7 +10,7 @@ from values import apart, normal
 import minigrad as mg
 import minigrad.nn as nn
 import minigrad.nn.functional as F
-from minigrad.errors import DTypeError, ShapeError
+from minigrad.errors import DTypeError, GraphError, ShapeError
 from minigrad.testing import assert_close
 
 
@@ -148,6 +148,66 @@ def test_apply_visits_children_first():
     names = []
     nn.Sequential(nn.ReLU(), nn.Flatten()).apply(lambda m: names.append(type(m).__name__))
     assert names == ["ReLU", "Flatten", "Sequential"]
+
+
+# ---- attributes that hold something --------------------------------------------------------------
+
+
+def test_a_tensor_in_a_buffers_place_becomes_the_buffer():
+    class Average(nn.Module):
+        def __init__(self):
+            self.mean = nn.Buffer(mg.zeros(2))
+            self.passing = nn.Buffer(mg.zeros(2), persistent=False)
+
+        def forward(self, x):
+            self.mean = 0.5 * self.mean + 0.5 * x.detach().mean(0)
+            self.passing = x.detach()
+            return x
+
+    model = Average()
+    model(mg.ones(3, 2))
+    assert model.state_dict()["mean"].tolist() == [0.5, 0.5]
+    assert list(model.state_dict()) == ["mean"]
+    assert [name for name, _ in model.named_buffers()] == ["mean", "passing"]
+    assert model.to(mg.float64).mean.dtype == np.float64
+
+
+def test_a_result_with_a_graph_in_a_buffers_place_is_an_error():
+    model = nn.BatchNorm1d(2)
+    with pytest.raises(GraphError, match=r"BatchNorm1d.running_mean .*\.detach\(\)"):
+        model.running_mean = mg.ones(2, requires_grad=True) * 2
+    assert isinstance(model.running_mean, nn.Buffer)
+
+
+@pytest.mark.parametrize("value", [mg.ones(2, 2), np.ones((2, 2)), 1.0, nn.Buffer(mg.ones(2, 2))])
+def test_a_parameters_place_takes_parameters_only(value):
+    model = nn.Linear(2, 2)
+    weight = model.weight
+    with pytest.raises(TypeError, match=r"Linear.weight is a parameter .* give nn.Parameter"):
+        model.weight = value
+    assert model.weight is weight
+    model.weight = nn.Parameter(mg.ones(2, 2))
+    model.bias = None
+    assert [name for name, _ in model.named_parameters()] == ["weight"]
+
+
+def test_a_modules_place_takes_modules_only():
+    model = nn.Sequential(nn.Linear(2, 2))
+    model.head = nn.ReLU()
+    with pytest.raises(TypeError, match=r"Sequential.head is a module and was given a function"):
+        model.head = F.relu
+    model.head = nn.Tanh()
+    model.head = None
+    assert len(list(model.modules())) == 2
+
+
+def test_gradients_can_be_set_to_zeros():
+    model = nn.Linear(1, 1)
+    model(mg.ones(1, 1)).sum().backward()
+    model.bias.grad = None
+    model.zero_grad(set_to_none=False)
+    assert model.weight.grad.tolist() == [[0.0]]
+    assert model.bias.grad is None
 
 
 # ---- hooks ---------------------------------------------------------------------------------------
@@ -382,6 +442,8 @@ def test_a_repr_shows_options_mode_and_shapes():
     shown = "Linear(in_features=2, out_features=3, bias=True)  # training, weight (3, 2), bias (3,)"
     assert repr(nn.Linear(2, 3)) == shown
     assert repr(nn.ReLU().eval()) == "ReLU()  # evaluation"
+    assert repr(nn.Flatten()) == "Flatten()  # training"
+    assert repr(nn.Flatten(0, 2)) == "Flatten(start_dim=0, end_dim=2)  # training"
 
 
 def test_a_repr_shows_the_tree_and_modes_where_they_differ():

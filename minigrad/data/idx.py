@@ -17,7 +17,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from ..signatures import described
+from ..file_kinds import kind_of
 
 Array = np.ndarray[Any, Any]
 
@@ -131,7 +131,7 @@ def _header(file: IO[bytes] | gzip.GzipFile) -> tuple[np.dtype[Any], tuple[int, 
     start = file.read(4)
     if len(start) < 4 or start[:2] != b"\0\0" or start[2] not in DTYPES or start[3] > MOST_AXES:
         raise _BrokenError(
-            f"is no IDX file but {described(start)}: an IDX file starts with two zero bytes, the "
+            f"is no IDX file but {kind_of(start)}: an IDX file starts with two zero bytes, the "
             "code of a type (8, 9, 11, 12, 13 or 14) and the number of axes"
         )
     axes = start[3]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import WHOLE
+from ..dtypes import is_whole
 from ..random import generator, seeded
 from .items import Rows, as_batch, common_length, taker
 
@@ -113,7 +113,7 @@ class Batches:
 
 
 def _whole(name: str, value: Any, least: int) -> int:
-    if not isinstance(value, WHOLE) or isinstance(value, bool):
+    if not is_whole(value):
         raise TypeError(f"{name} was given as {value!r}: give an integer of at least {least}")
     if value < least:
         raise ValueError(f"{name} was given as {value}: it must be at least {least}")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..dtypes import is_whole
 from ..random import seeded
 from .items import common_length, taker
 
@@ -54,7 +55,7 @@ def train_test_split(
 def _test_count(n: int, test_size: Any) -> int:
     if isinstance(test_size, float | np.floating) and 0 < test_size < 1:
         count = math.ceil(n * test_size)
-    elif isinstance(test_size, int | np.integer) and not isinstance(test_size, bool):
+    elif is_whole(test_size):
         count = int(test_size)
     else:
         raise ValueError(

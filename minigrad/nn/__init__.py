@@ -1,5 +1,6 @@
 """Layers, losses and containers, under PyTorch's names."""
 
+from ..synonyms import absent as _absent
 from . import functional, init
 from .activation import (
     ELU,
@@ -13,8 +14,8 @@ from .activation import (
     Softplus,
     Tanh,
 )
-from .batch_norm import BatchNorm1d, BatchNorm2d, BatchNorm3d, frozen_stats, recompute_stats
-from .container import Flatten, Identity, ModuleDict, ModuleList, Sequential
+from .batch_norm import BatchNorm1d, BatchNorm2d, BatchNorm3d, recompute_stats
+from .container import ModuleDict, ModuleList, Sequential
 from .conv import Conv1d, Conv2d, ConvTranspose2d
 from .dropout import Dropout
 from .embedding import Embedding
@@ -22,9 +23,11 @@ from .linear import Linear
 from .loss import BCEWithLogitsLoss, CrossEntropyLoss, L1Loss, MSELoss, NLLLoss, SmoothL1Loss
 from .module import Module
 from .norm import GroupNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d, LayerNorm
+from .norm_base import frozen_stats
 from .parameter import Buffer, Parameter
 from .penalty import l1_penalty, l2_penalty
 from .pool import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
+from .shape import Flatten, Identity
 from .summary import summary
 
 __all__ = [
@@ -77,3 +80,11 @@ __all__ = [
     "recompute_stats",
     "summary",
 ]
+
+
+def __getattr__(name: str) -> object:
+    raise _absent(__name__, name, __all__)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from ..tensor import Tensor
 from . import functional as F
-from .checks import number
-from .functional.activation import check_approximation, check_dim
+from .checks import check_choice, number
+from .functional.activation import APPROXIMATIONS, check_dim
 from .module import Module
 
 
@@ -85,7 +85,7 @@ class GELU(Module):
     """x Φ(x) for the normal distribution function Φ; see `F.gelu`."""
 
     def __init__(self, approximate: str = "none") -> None:
-        check_approximation(approximate)
+        check_choice("approximate", approximate, APPROXIMATIONS)
         self.approximate = approximate
 
     def forward(self, x: Tensor) -> Tensor:

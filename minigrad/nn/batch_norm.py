@@ -1,117 +1,21 @@
-"""Batch normalisation as a module, and what is done to its statistics from outside.
-
-Conventions are PyTorch's, so that state dicts load both ways: momentum is the weight of the *new*
-batch, the biased variance normalises, the unbiased one is stored.  (Frameworks that say decay = 0.9
-mean momentum = 0.1.)
-"""
+"""Batch normalisation as a module, and its statistics recomputed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
-from types import MappingProxyType
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from ..create import full_like, ones, zeros
 from ..errors import ShapeError
-from ..modes import no_grad, recomputing
+from ..modes import no_grad
 from ..tensor import Tensor
-from . import init
-from .checks import check_count
 from .functional import norm_steps as steps
 from .module import Module
-from .parameter import Buffer, Parameter
-
-# Where a module's batch statistics go instead of into its running ones: (mean, biased variance,
-# values per channel).
-Receiver = Callable[[Tensor, Tensor, int], None]
-_receivers: ContextVar[Mapping[int, Receiver]] = ContextVar(
-    "receivers", default=MappingProxyType({})
-)
+from .norm_base import RunningNorm, received
 
 
-class _RunningNorm(Module):
-    """What BatchNorm and InstanceNorm share: an affine map, and running statistics."""
-
-    def __init__(
-        self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        fused: bool = True,
-        device: str | None = None,
-        dtype: Any = None,
-        *,
-        bias: bool = True,
-    ) -> None:
-        check_count("num_features", num_features)
-        if momentum is not None and not 0 <= momentum <= 1:
-            raise ValueError(f"momentum was given as {momentum}: give 0 to 1, or None to average")
-        steps.check_eps(type(self).__name__, eps)
-        self.num_features, self.eps, self.momentum, self.fused = num_features, eps, momentum, fused
-        self.affine = affine
-        place = {"dtype": dtype, "device": device}
-        self.weight = Parameter(ones(num_features, **place)) if affine else None
-        self.bias = Parameter(zeros(num_features, **place)) if affine and bias else None
-        self.running_mean = Buffer(zeros(num_features, **place)) if track_running_stats else None
-        self.running_var = Buffer(ones(num_features, **place)) if track_running_stats else None
-        self.num_batches_tracked = Buffer(0, np.int64, device) if track_running_stats else None
-
-    @property
-    def track_running_stats(self) -> bool:
-        """Whether there are running statistics; settled when the module is made."""
-        return self.running_mean is not None
-
-    def reset_running_stats(self) -> None:
-        """Mean 0, variance 1, no batches seen."""
-        if self.running_mean is not None:
-            for buffer, start in zip(self._running(), (0, 1, 0), strict=True):
-                buffer.rebind(full_like(buffer, start).array)
-
-    def reset_parameters(self) -> None:
-        """Weight 1, bias 0, and statistics as at the start."""
-        self.reset_running_stats()
-        init.identity_(self.weight, self.bias)
-
-    def _by_running(self, x: Tensor) -> Tensor | None:
-        """x normalised by the running statistics, where these are to be used."""
-        if self.training or self.running_mean is None or self.running_var is None:
-            return None
-        return steps.normalise_with(
-            x, self.running_mean, self.running_var, self.weight, self.bias, self.eps, self.fused
-        )
-
-    def _seen(self, mean: Tensor, var: Tensor, n: int) -> None:
-        """Hand on the mean and biased variance of a batch with n values for each."""
-        if self.training and self.running_mean is not None and not recomputing.get():
-            _receivers.get().get(id(self), self._move)(mean, var, n)
-
-    def _move(self, mean: Tensor, var: Tensor, n: int) -> None:
-        """The running statistics take in one batch."""
-        running_mean, running_var, count = self._running()
-        momentum = 1 / (count.array + 1) if self.momentum is None else self.momentum
-        steps.move_both(running_mean, running_var, mean, var, n, momentum)
-
-    def _running(self) -> tuple[Buffer, Buffer, Buffer]:
-        """Running mean, running variance and the counter, of a module that tracks them."""
-        return self.running_mean, self.running_var, self.num_batches_tracked  # type: ignore
-
-    def extra_repr(self) -> str:
-        """Options, as the constructor takes them."""
-        return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"track_running_stats={self.track_running_stats}, fused={self.fused}"
-            + ", bias=False"
-            * (self.affine and self.bias is None)
-        )
-
-
-class _BatchNorm(_RunningNorm):
+class _BatchNorm(RunningNorm):
     """weight · (x - mean) / √(var + eps) + bias for each channel.
 
     In training, mean and biased variance of the batch normalise, and the running statistics move
@@ -183,31 +87,7 @@ for _kind in (BatchNorm1d, BatchNorm2d, BatchNorm3d):
     _kind.__doc__ = f"{_kind.__doc__}\n\n    {_BatchNorm.__doc__}"
 
 
-@contextmanager
-def _received(receivers: Mapping[int, Receiver]) -> Iterator[None]:
-    outer = _receivers.get()
-    _receivers.set({**outer, **receivers})
-    try:
-        yield
-    finally:
-        _receivers.set(outer)
-
-
-def _batch_norms(model: Module) -> list[_BatchNorm]:
-    return [module for module in model.modules() if isinstance(module, _BatchNorm)]
-
-
-@contextmanager
-def frozen_stats(model: Module) -> Iterator[None]:
-    """Inside, no BatchNorm or InstanceNorm of the model moves its running statistics.
-
-    In training mode it still normalises by its input.
-    """
-    with _received({id(module): lambda mean, var, n: None for module in model.modules()}):
-        yield
-
-
-class _Pool:
+class _Population:
     """Mean and variance of all values seen, merged batch by batch in float64.
 
     Chan, Golub and LeVeque, 1979.
@@ -243,16 +123,18 @@ def recompute_stats(model: Module, batches: Iterable[Any]) -> None:
         ValueError: no batches.
     """
     norms = [
-        module for module in _batch_norms(model) if module.track_running_stats and not module.frozen
+        module
+        for module in model.modules()
+        if isinstance(module, _BatchNorm) and module.track_running_stats and not module.frozen
     ]
-    pools = {id(module): _Pool() for module in norms}
+    populations = {id(module): _Population() for module in norms}
     modes = [(module, module.training) for module in model.modules()]
     seen = False
     try:
         model.eval()  # dropout and the like as in evaluation
         for norm in norms:
             norm.training = True
-        with no_grad(), _received({key: pool.add for key, pool in pools.items()}):
+        with no_grad(), received({key: each.add for key, each in populations.items()}):
             for batch in batches:
                 seen = True
                 x = batch[0] if isinstance(batch, tuple | list) else batch
@@ -266,12 +148,12 @@ def recompute_stats(model: Module, batches: Iterable[Any]) -> None:
             "gives none)"
         )
     for norm in norms:
-        _set_stats(norm, pools[id(norm)])
+        _set_stats(norm, populations[id(norm)])
 
 
-def _set_stats(module: _BatchNorm, pool: _Pool) -> None:
+def _set_stats(module: _BatchNorm, population: _Population) -> None:
     running_mean, running_var, _ = module._running()
-    if pool.n:
-        unbiased = pool.squares / max(pool.n - 1, 1)
-        for buffer, values in ((running_mean, pool.mean), (running_var, unbiased)):
+    if population.n:
+        unbiased = population.squares / max(population.n - 1, 1)
+        for buffer, values in ((running_mean, population.mean), (running_var, unbiased)):
             buffer.rebind(values.astype(buffer.dtype))

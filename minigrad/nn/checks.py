@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from .. import backend, dtypes
-from ..dtypes import NUMBER, WHOLE
+from ..dtypes import WHOLE, is_number, is_whole
 from ..errors import DTypeError, ShapeError
 from ..tensor import Tensor
+
+REDUCTIONS = ("mean", "sum", "none")  # what becomes of the losses of a batch
 
 
 def check_floating(name: str, x: Any) -> None:
@@ -36,7 +39,7 @@ def check_count(what: str, value: Any) -> None:
     Raises:
         ShapeError: it is not.
     """
-    if not isinstance(value, WHOLE) or isinstance(value, bool) or value < 1:
+    if not is_whole(value) or value < 1:
         raise ShapeError(f"{what} was given as {value!r}: give an integer of at least 1")
 
 
@@ -50,7 +53,7 @@ def per_axis(value: Any, name: str, axes: int, least: int = 1) -> tuple[int, ...
     if (
         not isinstance(each, tuple | list)
         or len(each) != axes
-        or not all(isinstance(n, WHOLE) and not isinstance(n, bool) and n >= least for n in each)
+        or not all(is_whole(n) and n >= least for n in each)
     ):
         pairs = ", or a pair of them (height, width)" if axes == 2 else ""
         raise ShapeError(
@@ -65,27 +68,26 @@ def number(name: str, value: Any) -> float:
     Raises:
         TypeError: it is no number, or NaN.
     """
-    if isinstance(value, bool) or not isinstance(value, NUMBER):
+    if not is_number(value):
         raise TypeError(f"{name} was given as {value!r}: give a number")
     if math.isnan(value):
         raise TypeError(f"{name} was given as NaN: give a number")
     return float(value)
 
 
-def check_reduction(reduction: Any) -> None:
-    """What becomes of the losses of a batch.
+def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
+    """An option must be one of a few words.
 
     Raises:
-        ValueError: no known reduction.
+        ValueError: it is another.
     """
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(
-            f'reduction was given as {reduction!r}: it must be "mean", "sum" or "none"'
-        )
+    if value not in choices:
+        *most, last = (f'"{word}"' for word in choices)
+        raise ValueError(f"{name} was given as {value!r}: give {', '.join(most)} or {last}")
 
 
 def check_affine(name: str, weight: Tensor, ndim: int, bias: Tensor | None) -> None:
-    """A weight of the right rank, and a bias with one value for each of its outputs.
+    """A weight of the right rank, and a bias with one value for each row of it.
 
     Raises:
         ShapeError: they are not.
@@ -93,10 +95,19 @@ def check_affine(name: str, weight: Tensor, ndim: int, bias: Tensor | None) -> N
     check_floating(name, weight)
     if weight.ndim != ndim:
         raise ShapeError(f"{name} got a weight of shape {weight.shape}: it must have {ndim} axes")
-    if bias is not None:
-        check_floating(name, bias)
-        if bias.shape != weight.shape[:1]:
-            raise ShapeError(
-                f"{name} got a bias of shape {bias.shape} for a weight of shape {weight.shape}: "
-                f"it must be {weight.shape[:1]}"
-            )
+    check_bias(name, bias, weight.shape[0], f"a weight of shape {weight.shape}")
+
+
+def check_bias(name: str, bias: Tensor | None, outputs: int, beside: str) -> None:
+    """A bias, if there is one, has one value for each output; `beside` says what sets their number.
+
+    Raises:
+        ShapeError: it has not.
+    """
+    if bias is None:
+        return
+    check_floating(name, bias)
+    if bias.shape != (outputs,):
+        raise ShapeError(
+            f"{name} got a bias of shape {bias.shape} for {beside}: it must be {(outputs,)}"
+        )

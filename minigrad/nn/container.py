@@ -1,4 +1,4 @@
-"""Modules that hold others, and the ones that compute nothing.
+"""Modules that hold others.
 
 A container keeps its modules as attributes, under the names that they have in the state dict: so
 the walk over attributes finds them once, in their order, and `model.conv1` reads them.
@@ -11,7 +11,6 @@ from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Va
 from typing import Any, NoReturn, TypeVar
 
 from ..errors import OutOfRangeError
-from ..tensor import Tensor
 from .module import Module
 
 Listed = TypeVar("Listed", bound="_Listed")
@@ -283,28 +282,3 @@ class ModuleDict(_Container):
     def clear(self) -> None:
         """Take out all."""
         self._hold(())
-
-
-class Flatten(Module):
-    """Axes start_dim to end_dim (included) as one: (N, C, H, W) -> (N, C·H·W) by default."""
-
-    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
-        self.start_dim, self.end_dim = start_dim, end_dim
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The same values in fewer axes."""
-        return x.flatten(self.start_dim, self.end_dim)
-
-
-class Identity(Module):
-    """x itself: a place that another module may take.
-
-    Any arguments are taken and ignored, so that it can stand for any layer.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        pass
-
-    def forward(self, x: Any) -> Any:
-        """x."""
-        return x

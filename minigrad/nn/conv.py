@@ -8,13 +8,14 @@ from ..create import empty
 from ..errors import ShapeError
 from ..tensor import Tensor
 from . import init
-from .checks import check_count, per_axis
+from .checks import check_choice, check_count, per_axis
 from .functional import conv as steps
 from .module import Module
+from .options import unusual
 from .parameter import Parameter
 
 MODES = ("zeros", "reflect", "replicate", "circular")
-DEFAULTS = {"padding": 0, "dilation": 1, "output_padding": 0}
+USUAL = {"padding": 0, "dilation": 1, "output_padding": 0}  # along each axis
 
 
 class _Conv(Module):
@@ -47,11 +48,7 @@ class _Conv(Module):
                 f"{type(self).__name__} got {in_channels} input and {out_channels} output channels "
                 f"for groups={groups}: both must be multiples of it"
             )
-        if padding_mode not in MODES:
-            raise ValueError(
-                f"padding_mode was given as {padding_mode!r}: give one of "
-                + ", ".join(map(repr, MODES))
-            )
+        check_choice("padding_mode", padding_mode, MODES)
         self.stride, self.dilation, self.groups = geometry.stride, geometry.dilation, groups
         self.padding = (
             padding if isinstance(padding, str) else tuple(p for p, _ in geometry.padding)
@@ -86,12 +83,10 @@ class _Conv(Module):
         """Channels, kernel and stride, and the options that are not the default."""
         shown = [f"{self.in_channels}, {self.out_channels}"]
         shown += [f"kernel_size={self.kernel_size}, stride={self.stride}"]
-        for name, default in DEFAULTS.items():
-            value = vars(self).get(name, (default,) * self.axes)
-            shown += [f"{name}={value!r}"] * (value != (default,) * self.axes)
-        shown += [f"groups={self.groups}"] * (self.groups != 1)
+        shown += unusual(self, {name: (value,) * self.axes for name, value in USUAL.items()})
+        shown += unusual(self, {"groups": 1})
         shown += ["bias=False"] * (self.bias is None)
-        shown += [f"padding_mode={self.padding_mode!r}"] * (self.padding_mode != "zeros")
+        shown += unusual(self, {"padding_mode": "zeros"})
         return ", ".join(shown)
 
 

@@ -13,9 +13,11 @@ from . import init
 from .checks import check_count, check_floating
 from .functional.embedding import check_dense, padding_row
 from .module import Module
+from .options import unusual
 from .parameter import Parameter
 
 Self = TypeVar("Self", bound="Embedding")
+USUAL = {"padding_idx": None, "max_norm": None, "norm_type": 2.0, "scale_grad_by_freq": False}
 
 
 class Embedding(Module):
@@ -116,11 +118,5 @@ class Embedding(Module):
 
     def extra_repr(self) -> str:
         """Sizes, and the options that differ from their defaults."""
-        options = {
-            "padding_idx": (self.padding_idx, None),
-            "max_norm": (self.max_norm, None),
-            "norm_type": (self.norm_type, 2.0),
-            "scale_grad_by_freq": (self.scale_grad_by_freq, False),
-        }
-        given = [f"{name}={value}" for name, (value, usual) in options.items() if value != usual]
-        return ", ".join([f"{self.num_embeddings}, {self.embedding_dim}", *given])
+        sizes = f"{self.num_embeddings}, {self.embedding_dim}"
+        return ", ".join([sizes, *unusual(self, USUAL)])

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from .. import random
+from ..dtypes import is_number
 from ..errors import ShapeError
 from ..modes import no_grad
 from ..tensor import Tensor
-from .checks import check_floating
+from .checks import check_choice, check_floating
 
 __all__ = [
     "calculate_gain",
@@ -129,12 +130,10 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """
     if nonlinearity == "leaky_relu":
         slope = 0.01 if param is None else param
-        if isinstance(slope, bool) or not isinstance(slope, int | float):
+        if not is_number(slope):
             raise ValueError(f"param was given as {param!r}: give the slope, a number")
         return math.sqrt(2 / (1 + slope * slope))
-    if nonlinearity not in GAINS:
-        known = ", ".join(map(repr, (*GAINS, "leaky_relu")))
-        raise ValueError(f"nonlinearity was given as {nonlinearity!r}: give one of {known}")
+    check_choice("nonlinearity", nonlinearity, (*GAINS, "leaky_relu"))
     return GAINS[nonlinearity]
 
 
@@ -181,8 +180,7 @@ def kaiming_normal_(
 
 
 def _kaiming_std(t: Tensor, a: float, mode: str, nonlinearity: str) -> float:
-    if mode not in ("fan_in", "fan_out"):
-        raise ValueError(f'mode was given as {mode!r}: give "fan_in" or "fan_out"')
+    check_choice("mode", mode, ("fan_in", "fan_out"))
     fan = fans(t)[mode == "fan_out"]
     return calculate_gain(nonlinearity, a) / math.sqrt(max(fan, 1))
 
@@ -193,14 +191,6 @@ def default_(weight: Tensor, bias: Tensor | None) -> None:
     if bias is not None:
         bound = 1 / math.sqrt(max(fans(weight)[0], 1))
         uniform_(bias, -bound, bound)
-
-
-def identity_(weight: Tensor | None, bias: Tensor | None) -> None:
-    """The initial values of a normalisation: weight 1, bias 0."""
-    if weight is not None:
-        ones_(weight)
-    if bias is not None:
-        zeros_(bias)
 
 
 # ---- matrices and kernels ------------------------------------------------------------------------

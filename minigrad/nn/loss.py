@@ -6,7 +6,7 @@ from typing import Any
 
 from ..tensor import Tensor
 from . import functional as F
-from .checks import check_floating, check_reduction, number
+from .checks import REDUCTIONS, check_choice, check_floating, number
 from .module import Module
 from .parameter import Buffer
 
@@ -15,7 +15,7 @@ class _Loss(Module):
     """What becomes of the losses of a batch: "mean", "sum" or "none"."""
 
     def __init__(self, reduction: str = "mean") -> None:
-        check_reduction(reduction)
+        check_choice("reduction", reduction, REDUCTIONS)
         self.reduction = reduction
 
     def extra_repr(self) -> str:

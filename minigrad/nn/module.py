@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from .. import dtypes
-from ..errors import DTypeError
+from ..create import zeros_like
+from ..errors import DTypeError, GraphError
 from ..ops.operators import destination
 from ..tensor import Tensor
 from . import state, walk
@@ -38,6 +39,21 @@ class Module:
         if self._hooks is None:
             return self.forward(*inputs, **kwargs)
         return self._hooks.run(self, inputs, kwargs)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; what it owns is not lost by the way.
+
+        A tensor in a buffer's place becomes a buffer: `self.average = 0.9 * self.average + ...`.
+
+        Raises:
+            TypeError: anything but a Parameter or None in a parameter's place, or but a Module or
+                None in a module's.
+            GraphError: a result with a graph in a buffer's place.
+        """
+        held = vars(self).get(name)
+        if isinstance(held, Parameter | Module | Buffer):
+            value = _in_place_of(held, f"{type(self).__name__}.{name}", value)
+        super().__setattr__(name, value)
 
     # ---- what it owns
 
@@ -165,10 +181,10 @@ class Module:
             parameter.requires_grad = requires_grad
         return self
 
-    def zero_grad(self) -> None:
-        """Set every parameter's `.grad` to None."""
-        for parameter in self.parameters():
-            parameter.grad = None
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Set every parameter's `.grad` to None, or to zeros."""
+        for p in self.parameters():
+            p.grad = None if set_to_none or p.grad is None else zeros_like(p)
 
     def apply(self: Self, function: Callable[[Module], Any]) -> Self:
         """Call `function` on every module below, then on this one."""
@@ -251,6 +267,29 @@ class Module:
 
     def __repr__(self) -> str:
         return _text(self, "")
+
+
+def _in_place_of(held: Parameter | Module | Buffer, name: str, value: Any) -> Any:
+    """What may be assigned where a module holds a parameter, a module or a buffer."""
+    if value is None or isinstance(value, Parameter):
+        return value
+    if isinstance(held, Parameter):
+        raise TypeError(
+            f"{name} is a parameter and was given a {type(value).__name__}: give nn.Parameter(t), "
+            "or write its values, `with mg.no_grad(): parameter.copy_(t)`"
+        )
+    if isinstance(held, Module):
+        if not isinstance(value, Module):
+            raise TypeError(f"{name} is a module and was given a {type(value).__name__}: give one")
+        return value
+    if not isinstance(value, Tensor) or isinstance(value, Buffer):
+        return value
+    if value.requires_grad:
+        raise GraphError(
+            f"{name} is a buffer and was given a tensor with a graph, which would grow from step "
+            "to step: give its .detach()"
+        )
+    return Buffer(value, persistent=held.persistent)
 
 
 def _of_kind(kind: type, pairs: walk.Named) -> walk.Named:

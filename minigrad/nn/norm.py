@@ -6,19 +6,15 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ..create import ones, zeros
 from ..errors import ShapeError
 from ..tensor import Tensor
 from . import functional as F
-from . import init
-from .batch_norm import _RunningNorm
 from .checks import check_count, check_floating
 from .functional import norm_steps as steps
-from .module import Module
-from .parameter import Parameter
+from .norm_base import AffineNorm, RunningNorm
 
 
-class LayerNorm(Module):
+class LayerNorm(AffineNorm):
     """weight · (x - mean) / √(var + eps) + bias over the last axes of each sample.
 
     Ba, Kiros and Hinton, 2016, arXiv 1607.06450.
@@ -47,16 +43,10 @@ class LayerNorm(Module):
         device: str | None = None,
         dtype: Any = None,
     ) -> None:
-        self.normalized_shape = shape = steps.normalized(normalized_shape)
+        self.normalized_shape = shape = steps.last_lengths(normalized_shape)
         steps.check_eps("LayerNorm", eps)
         self.eps, self.elementwise_affine, self.fused = eps, elementwise_affine, fused
-        place, biased = {"dtype": dtype, "device": device}, elementwise_affine and bias
-        self.weight = Parameter(ones(*shape, **place)) if elementwise_affine else None
-        self.bias = Parameter(zeros(*shape, **place)) if biased else None
-
-    def reset_parameters(self) -> None:
-        """Weight 1, bias 0."""
-        init.identity_(self.weight, self.bias)
+        self._learn(shape, elementwise_affine, bias, device, dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, *normalized_shape) -> the same."""
@@ -73,7 +63,7 @@ class LayerNorm(Module):
         )
 
 
-class GroupNorm(Module):
+class GroupNorm(AffineNorm):
     """weight · (x - mean) / √(var + eps) + bias, with statistics over each group of channels.
 
     Wu and He, 2018, arXiv 1803.08494.
@@ -109,13 +99,7 @@ class GroupNorm(Module):
         steps.check_eps("GroupNorm", eps)
         self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
         self.affine, self.fused = affine, fused
-        place = {"dtype": dtype, "device": device}
-        self.weight = Parameter(ones(num_channels, **place)) if affine else None
-        self.bias = Parameter(zeros(num_channels, **place)) if affine and bias else None
-
-    def reset_parameters(self) -> None:
-        """Weight 1, bias 0."""
-        init.identity_(self.weight, self.bias)
+        self._learn((num_channels,), affine, bias, device, dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, num_channels, …) -> the same."""
@@ -134,7 +118,7 @@ class GroupNorm(Module):
         )
 
 
-class _InstanceNorm(_RunningNorm):
+class _InstanceNorm(RunningNorm):
     """weight · (x - mean) / √(var + eps) + bias, with statistics of each sample and channel.
 
     Ulyanov, Vedaldi and Lempitsky, 2016, arXiv 1607.08022.

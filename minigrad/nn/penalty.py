@@ -6,8 +6,8 @@ A penalty λ/2·Σw² has the gradient λw: with plain SGD it is `weight_decay=�
 `0.5 * λ * l2_penalty(model)`.  (With Adam it is not AdamW's decay, which leaves the gradient
 alone.)  As priors, Σ|w| is a Laplacian one and Σw² a Gaussian.
 
-Given the outputs of neurons instead of weights, they are penalties on activity: Σ|y| makes few
-neurons speak at a time, Σy² makes all speak softly.
+Given the outputs of neurons instead of weights, they are penalties on activations: Σ|y| makes them
+sparse, few neurons active at a time; Σy² makes them all small.
 """
 
 from __future__ import annotations

@@ -8,8 +8,9 @@ from ..tensor import Tensor
 from . import functional as F
 from .functional.pool import divisor_of, grid_of, window_of
 from .module import Module
+from .options import unusual
 
-DEFAULTS = {
+USUAL = {
     "padding": 0,
     "dilation": 1,
     "ceil_mode": False,
@@ -27,11 +28,8 @@ class _Pool2d(Module):
 
     def extra_repr(self) -> str:
         """The window, and the options that are not the default."""
-        shown = [f"kernel_size={self.kernel_size}, stride={self.stride}"]
-        for name, default in DEFAULTS.items():
-            value = vars(self).get(name, default)
-            shown += [f"{name}={value}"] * (value != default)
-        return ", ".join(shown)
+        window = f"kernel_size={self.kernel_size}, stride={self.stride}"
+        return ", ".join([window, *unusual(self, USUAL)])
 
 
 class MaxPool2d(_Pool2d):

@@ -6,11 +6,9 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from .. import backend
 from ..modes import no_grad
-from ..tensor import Tensor
+from ..tensor import Tensor, on_host
 from . import walk
 from .parameter import Buffer, Parameter
 
@@ -64,7 +62,7 @@ def load(module: Module, state: Mapping[str, Any], strict: bool) -> Incompatible
 
 def _misfits(name: str, given: Any, target: Tensor) -> Iterator[str]:
     """Why a value cannot be loaded: another shape, or another kind of number."""
-    value = _host(given)
+    value = on_host(given)
     if value.shape != target.shape:
         yield f"{name}: shape {value.shape} given, {target.shape} wanted"
     if value.dtype.kind != target.dtype.kind:
@@ -76,17 +74,10 @@ def _inside(value: Any) -> str:
     return " (it is a dict itself: give that one)" if isinstance(value, Mapping) else ""
 
 
-def _host(value: Any) -> np.ndarray[Any, Any]:
-    if isinstance(value, Tensor):
-        return value.numpy()
-    home = backend.find(value)
-    return np.asarray(value) if home is None else home.to_numpy(value)
-
-
 def _beside(target: Tensor, value: Any) -> Any:
     """A fresh array of the value, in the target's dtype and on its device."""
     place = backend.of(target.array)
-    return place.asarray(_host(value), target.dtype, target.device, copy=True)
+    return place.asarray(on_host(value), target.dtype, target.device, copy=True)
 
 
 def _write(target: Tensor, fresh: Any) -> None:

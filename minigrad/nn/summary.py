@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .. import graph, random
-from ..dtypes import default_dtype
+from ..dtypes import default_dtype, is_whole
 from ..graph import Node
 from ..modes import enable_grad
 from ..tensor import Tensor
 from ..trees import leaves
 from ..watching import node_of, watched
-from .batch_norm import frozen_stats
 from .module import Module
+from .norm_base import frozen_stats
 
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
@@ -170,7 +170,7 @@ def _input(given: Any, own: list[Tensor]) -> Tensor:
     """An input of the model: given, or random numbers of a shape in the dtype of its parameters."""
     if isinstance(given, Tensor):
         return given
-    if not isinstance(given, tuple | list) or not all(isinstance(n, int) for n in given):
+    if not isinstance(given, tuple | list) or not all(map(is_whole, given)):
         raise TypeError(
             f"summary got {given!r} as an input: give its shape with the batch axis, such as "
             "(64, 1, 28, 28), or a tensor"

@@ -4,6 +4,7 @@ PyTorch's names, defaults and arithmetic; what only chooses how PyTorch computes
 `fused`, `capturable`, `differentiable`) is not there.
 """
 
+from ..synonyms import absent as _absent
 from . import lr_scheduler
 from .adagrad import Adagrad
 from .adam import Adam, AdamW
@@ -27,3 +28,11 @@ __all__ = [
     "lr_scheduler",
     "no_decay_groups",
 ]
+
+
+def __getattr__(name: str) -> object:
+    raise _absent(__name__, name, __all__)
+
+
+def __dir__() -> list[str]:
+    return __all__

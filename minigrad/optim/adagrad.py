@@ -7,8 +7,8 @@ from types import MappingProxyType
 from typing import Any
 
 from ..backend import Array
-from .moments import root
 from .optimizer import Optimizer, buffer
+from .rules import objective_gradient, root
 
 
 class Adagrad(Optimizer):
@@ -53,10 +53,7 @@ class Adagrad(Optimizer):
 
     def update(self, p: Array, g: Array, state: dict[str, Any], options: dict[str, Any]) -> None:
         """See the class."""
-        if options["maximize"]:
-            g = -g
-        if options["weight_decay"]:
-            g = g + options["weight_decay"] * p
+        g = objective_gradient(p, g, options["maximize"], options["weight_decay"])
         sums = buffer(state, "sum", p, options["initial_accumulator_value"])
         lr = options["lr"] / (1 + state.get("step", 0) * options["lr_decay"])
         state["step"] = state.get("step", 0) + 1

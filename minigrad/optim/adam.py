@@ -9,8 +9,8 @@ from typing import Any
 
 from .. import backend
 from ..backend import Array
-from .moments import average, average_square, root
 from .optimizer import Optimizer, buffer
+from .rules import average, average_square, objective_gradient, root
 
 
 class Adam(Optimizer):
@@ -70,14 +70,11 @@ class Adam(Optimizer):
     def update(self, p: Array, g: Array, state: dict[str, Any], options: dict[str, Any]) -> None:
         """See the class."""
         lr, decay, (beta1, beta2) = options["lr"], options["weight_decay"], options["betas"]
-        if options["maximize"]:
-            g = -g
+        g = objective_gradient(p, g, options["maximize"], 0.0 if self.decoupled else decay)
         step = state["step"] = state.get("step", 0) + 1
         m, v = buffer(state, "exp_avg", p), buffer(state, "exp_avg_sq", p)
         if decay and self.decoupled:
             p *= 1 - lr * decay
-        elif decay:
-            g = g + decay * p
         average(m, g, 1 - beta1)
         average_square(v, g, beta2)
         if options["amsgrad"]:

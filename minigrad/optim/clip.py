@@ -11,7 +11,7 @@ from ..create import zeros
 from ..modes import no_grad
 from ..ops.join import stack
 from ..tensor import Tensor, handle
-from .params import check_tensor, listed
+from .checks import check_number, check_tensor, listed
 
 
 def clip_grad_norm_(
@@ -43,7 +43,7 @@ def clip_grad_norm_(
         RuntimeError: see `error_if_nonfinite`; nothing has changed then.
         ValueError: no parameters, or a max_norm or norm_type out of range.
     """
-    _check("clip_grad_norm_", "max_norm", max_norm)
+    check_number("clip_grad_norm_", "max_norm", max_norm)
     norm_type = float(norm_type)
     if not norm_type > 0:
         raise ValueError(f"clip_grad_norm_ got norm_type={norm_type}: give a number above 0")
@@ -76,18 +76,11 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     Raises:
         ValueError: no parameters, or a negative clip_value.
     """
-    _check("clip_grad_value_", "clip_value", clip_value)
+    check_number("clip_grad_value_", "clip_value", clip_value)
     for p, grad in _grads("clip_grad_value_", parameters):
         g = _writeable(p, grad)
         backend.of(g).xp.clip(g, -float(clip_value), float(clip_value), out=g)
         graph.wrote(g, "clip_grad_value_")
-
-
-def _check(function: str, name: str, value: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, dtypes.NUMBER):
-        raise TypeError(f"{function} got {name} as a {type(value).__name__}: give a number")
-    if not value >= 0:
-        raise ValueError(f"{function} got {name}={value}: it must be 0 or more")
 
 
 def _grads(function: str, parameters: Tensor | Iterable[Tensor]) -> list[tuple[Tensor, Tensor]]:

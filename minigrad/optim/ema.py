@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import backend, dtypes, graph
 from ..tensor import Tensor, handle
+from .checks import check_number
 from .state import Reader, as_tensor
 
 if TYPE_CHECKING:
@@ -41,10 +42,7 @@ class EMA:
     """
 
     def __init__(self, model: Module, decay: float = 0.999, warmup: bool = False) -> None:
-        if isinstance(decay, bool) or not isinstance(decay, dtypes.NUMBER):
-            raise TypeError(f"EMA got decay as a {type(decay).__name__}: give a number")
-        if not 0 <= decay <= 1:
-            raise ValueError(f"EMA got decay={decay}: it must lie in [0, 1]; 0.999 is usual")
+        check_number("EMA", "decay", decay, 1)
         self.model, self.decay, self.warmup = model, float(decay), warmup
         self.num_updates = 0
         self.averages = {

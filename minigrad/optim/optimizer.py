@@ -10,11 +10,12 @@ import numpy as np
 
 from .. import backend, graph
 from ..backend import Array
+from ..dtypes import is_number
 from ..errors import DeviceError, DTypeError, ShapeError
 from ..modes import enable_grad
 from ..tensor import Tensor, handle
 from . import state as flat
-from .params import check_parameter, listed
+from .checks import check_number, check_parameter, listed
 
 
 class Optimizer:
@@ -122,12 +123,8 @@ class Optimizer:
                 self._check_number(name, value)
 
     def _check_number(self, name: str, value: Any) -> None:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise TypeError(
-                f"{self.name} got {name} as a {type(value).__name__}: give a number, such as 0.1"
-            )
-        if not (value >= 0 or (name in self.signed and value < 0)):
-            raise ValueError(f"{self.name} got {name}={value}: it must be 0 or more")
+        if not (name in self.signed and is_number(value) and value < 0):
+            check_number(self.name, name, value)
 
     # ---- stepping
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from .. import backend
 from ..backend import Array
-from .moments import average, average_square, root
+from .checks import check_number
 from .optimizer import Optimizer, buffer
+from .rules import average, average_square, objective_gradient, root
 
 
 class RMSprop(Optimizer):
@@ -62,15 +63,11 @@ class RMSprop(Optimizer):
     def check(self, options: dict[str, Any]) -> None:
         """Alpha must lie in [0, 1]: beyond, v would grow negative."""
         super().check(options)
-        if options["alpha"] > 1:
-            raise ValueError(f"RMSprop got alpha={options['alpha']}: it must lie in [0, 1]")
+        check_number(self.name, "alpha", options["alpha"], 1)
 
     def update(self, p: Array, g: Array, state: dict[str, Any], options: dict[str, Any]) -> None:
         """See the class."""
-        if options["maximize"]:
-            g = -g
-        if options["weight_decay"]:
-            g = g + options["weight_decay"] * p
+        g = objective_gradient(p, g, options["maximize"], options["weight_decay"])
         state["step"] = state.get("step", 0) + 1
         v = buffer(state, "square_avg", p)
         average_square(v, g, options["alpha"])

@@ -10,6 +10,7 @@ from .. import backend
 from ..backend import Array
 from ..tensor import handle
 from .optimizer import Optimizer
+from .rules import objective_gradient
 
 
 class SGD(Optimizer):
@@ -63,10 +64,7 @@ class SGD(Optimizer):
 
     def update(self, p: Array, g: Array, state: dict[str, Any], options: dict[str, Any]) -> None:
         """See the class."""
-        if options["maximize"]:
-            g = -g
-        if options["weight_decay"]:
-            g = g + options["weight_decay"] * p
+        g = objective_gradient(p, g, options["maximize"], options["weight_decay"])
         if momentum := options["momentum"]:
             if "momentum_buffer" not in state:
                 state["momentum_buffer"] = handle(backend.of(p).xp.array(g))

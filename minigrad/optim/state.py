@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import backend
-from ..tensor import Tensor, handle
+from ..tensor import Tensor, handle, on_host
 
 if TYPE_CHECKING:
     from .optimizer import Optimizer
@@ -17,11 +17,12 @@ HostArray = np.ndarray[Any, Any]
 NUMBERS = "iuf"  # the kinds of dtype that hold a number
 STEP = "step"  # the one slot of a state that is a count, and no tensor like its parameter
 NOTES = ("initial_lr",)  # what a schedule leaves in a group beside the options, as in PyTorch
-# what only says how PyTorch computes, what its class says already, and what its schedules leave
-THEIRS = (
-    *("foreach", "fused", "capturable", "differentiable", "decoupled_weight_decay"),
-    *("param_names", "max_lr", "min_lr", "max_momentum", "base_momentum"),
-)
+# what PyTorch's groups hold beside the options: how it computes, what the class says already, the
+# parameters' names, and what its schedules leave
+THEIRS = {
+    "foreach", "fused", "capturable", "differentiable", "decoupled_weight_decay", "param_names",
+    "max_lr", "min_lr", "max_momentum", "base_momentum",
+}  # fmt: skip
 
 
 def as_tensor(value: Any) -> Tensor:
@@ -39,7 +40,7 @@ class Reader:
     def __init__(self, state: Mapping[str, Any]) -> None:
         if not isinstance(state, Mapping):
             raise TypeError(f"a state was given as a {type(state).__name__}: give a dict by name")
-        self.left = {name: _host(value) for name, value in state.items()}
+        self.left = {name: on_host(value) for name, value in state.items()}
         self.problems: list[str] = []
 
     def take(self, name: str, shape: tuple[int, ...], kinds: str = NUMBERS) -> HostArray | None:
@@ -176,10 +177,3 @@ def _flat(state: Mapping[str, Any]) -> dict[str, Any]:
     for g, group in enumerate(state["param_groups"]):
         found |= {f"param_groups.{g}.{k}": v for k, v in group.items() if k not in THEIRS}
     return found
-
-
-def _host(value: Any) -> HostArray:
-    if isinstance(value, Tensor):
-        return value.numpy()
-    home = backend.find(value)
-    return np.asarray(value) if home is None else home.to_numpy(value)

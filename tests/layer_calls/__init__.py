@@ -10,9 +10,8 @@ def collected():
     """The tables of all files here, as one."""
     table = {}
     for found in pkgutil.iter_modules(__path__):
-        for name, sample in getattr(
-            importlib.import_module(f"{__name__}.{found.name}"), "CALLS", {}
-        ).items():
+        family = importlib.import_module(f"{__name__}.{found.name}")
+        for name, sample in getattr(family, "CALLS", {}).items():
             assert name not in table, f"{name} has calls in two files"
             table[name] = sample
     return table

@@ -1,4 +1,4 @@
-"""Calls of the layers in nn/dropout.py, and of Identity.
+"""Calls of the layer in nn/dropout.py.
 
 In training only the two ends compare with PyTorch, whose random numbers are others.
 """
@@ -14,9 +14,4 @@ def dropout(draw):
     return Call((p,), {}, (x,), training=training)
 
 
-def identity(draw):
-    x = anything(draw, draw.shape(most=3, side=(1, 3)))
-    return Call(draw.one_of((), (3, "any")), draw.one_of({}, {"word": 1}), (x,))
-
-
-CALLS = {"Dropout": dropout, "Identity": identity}
+CALLS = {"Dropout": dropout}

@@ -1,32 +1,9 @@
 """Calls of the losses in nn/loss.py."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
-import minigrad as mg
 from layer_calls.call import Call
 from minigrad.samples import anything, positive
-
-
-@dataclass
-class LossCall(Call):
-    """Weights among the options are tensors, of the room where the loss is made."""
-
-    def make(self, room):
-        options = {
-            name: tensor_of(room, value) if isinstance(value, np.ndarray) else value
-            for name, value in self.options.items()
-        }
-        return getattr(room, self.name)(*self.args, **options).train(self.training)
-
-
-def tensor_of(room, array):
-    if room is mg.nn:
-        return mg.tensor(array)
-    import torch
-
-    return torch.tensor(array)
 
 
 def reduction(draw):
@@ -39,7 +16,7 @@ def values(options=lambda draw: {}):
     def sample(draw):
         shape = draw.shape(side=(1, 3))
         x, target = (anything(draw, shape) for _ in range(2))
-        return LossCall((), reduction(draw) | options(draw), (x, target))
+        return Call((), reduction(draw) | options(draw), (x, target))
 
     return sample
 
@@ -53,7 +30,7 @@ def binary(draw):
     for name in ("weight", "pos_weight"):
         if draw.flag():
             options[name] = positive(draw, draw._broadcastable(shape))
-    return LossCall((), options, (x, np.asarray(target)))
+    return Call((), options, (x, np.asarray(target)))
 
 
 def logits(draw):
@@ -89,7 +66,7 @@ def by_label(more=lambda draw: {}):
         x = x * draw.one_of(1.0, 30.0)
         ignored = draw.one_of(-100, -1, 7, *range(classes) if classes > 1 else ())
         labels = labels_for(draw, x, classes, ignored)
-        return LossCall((), class_options(draw, classes, ignored) | more(draw), (x, labels))
+        return Call((), class_options(draw, classes, ignored) | more(draw), (x, labels))
 
     return sample
 
@@ -102,7 +79,7 @@ def by_probability(draw):
     x, classes = logits(draw)
     target = positive(draw, x.shape)
     target /= target.sum(min(x.ndim - 1, 1), keepdims=True)
-    return LossCall((), class_options(draw, classes, -100) | smoothing(draw), (x, target))
+    return Call((), class_options(draw, classes, -100) | smoothing(draw), (x, target))
 
 
 CALLS = {

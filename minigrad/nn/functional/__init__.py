@@ -4,6 +4,7 @@ Names and defaults are PyTorch's.
 """
 
 from ...ops.pad import pad
+from ...synonyms import absent as _absent
 from .activation import (
     elu,
     gelu,
@@ -16,18 +17,12 @@ from .activation import (
     softplus,
     tanh,
 )
+from .class_loss import cross_entropy, nll_loss
 from .conv import conv1d, conv2d, conv_transpose2d
 from .dropout import dropout
 from .embedding import embedding
 from .linear import linear
-from .loss import (
-    binary_cross_entropy_with_logits,
-    cross_entropy,
-    l1_loss,
-    mse_loss,
-    nll_loss,
-    smooth_l1_loss,
-)
+from .loss import binary_cross_entropy_with_logits, l1_loss, mse_loss, smooth_l1_loss
 from .norm import batch_norm, group_norm, instance_norm, layer_norm
 from .pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 
@@ -63,3 +58,11 @@ __all__ = [
     "softplus",
     "tanh",
 ]
+
+
+def __getattr__(name: str) -> object:
+    raise _absent(__name__, name, __all__)
+
+
+def __dir__() -> list[str]:
+    return __all__

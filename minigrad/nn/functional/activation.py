@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
+from ...dtypes import is_whole
 from ...ops import activation as ops
 from ...ops import elementwise, piecewise, reduce
 from ...tensor import Tensor
-from ..checks import check_floating, number
+from ..checks import check_choice, check_floating, number
+
+APPROXIMATIONS = ("none", "tanh")  # of the normal distribution function in gelu
 
 tanh, sigmoid = elementwise.tanh, elementwise.sigmoid
 
@@ -90,7 +91,7 @@ def gelu(x: Tensor, approximate: str = "none") -> Tensor:
         ValueError: another approximation.
     """
     check_floating("gelu", x)
-    check_approximation(approximate)
+    check_choice("approximate", approximate, APPROXIMATIONS)
     y: Tensor = ops.gelu(x, approximate=approximate)
     return y
 
@@ -125,27 +126,14 @@ def _as_dtype(x: Tensor, dtype: Any) -> Tensor:
     return x if dtype is None else x.to(dtype=dtype)
 
 
-# ---- what is checked of options ------------------------------------------------------------------
-
-
 def check_dim(name: str, dim: Any) -> None:
     """The axis of a softmax must be told.
 
     Raises:
         TypeError: it is not.
     """
-    if not isinstance(dim, int | np.integer) or isinstance(dim, bool):
+    if not is_whole(dim):
         raise TypeError(
             f"{name} got dim={dim!r}: say along which axis the results sum to 1, dim=1 for the "
             "classes of (N, C) or (N, C, d1, …), dim=-1 for the last axis"
         )
-
-
-def check_approximation(approximate: Any) -> None:
-    """How gelu is computed.
-
-    Raises:
-        ValueError: no known way.
-    """
-    if approximate not in ("none", "tanh"):
-        raise ValueError(f'approximate was given as {approximate!r}: give "none" or "tanh"')

@@ -8,7 +8,7 @@ from ...errors import ShapeError
 from ...ops import conv as ops
 from ...ops.pad import pad
 from ...tensor import Tensor
-from ..checks import check_affine, check_count, check_floating, per_axis
+from ..checks import check_affine, check_bias, check_count, check_floating, per_axis
 
 Sizes = tuple[int, ...]
 LAYOUTS = {1: "(N, C, L) or (C, L)", 2: "(N, C, H, W) or (C, H, W)"}
@@ -89,14 +89,7 @@ def convolve(
     check_images(name, x, weight, axes)
     check_affine(name, weight, axes + 2, bias)
     geometry = geometry_of(kernel, stride, padding, dilation, groups)
-    channels = x.shape[-axes - 1]
-    if channels != weight.shape[1] * groups or weight.shape[0] % groups:
-        raise ShapeError(
-            f"{name} got {channels} channels for weight {weight.shape} and groups={groups}: "
-            "channels must be "
-            f"{weight.shape[1]}·{groups} = {weight.shape[1] * groups}, and {weight.shape[0]} "
-            "outputs a multiple of groups"
-        )
+    _check_channels(name, x.shape[-axes - 1], weight, groups)
     if padding_mode != "zeros":
         x = pad(x, [(0, 0)] * (x.ndim - axes) + list(geometry.padding), padding_mode)
         geometry = geometry._replace(padding=((0, 0),) * axes)
@@ -150,13 +143,7 @@ def conv_transpose2d(
             f"{name} got {x.shape[-3]} channels for weight {weight.shape} and groups={groups}: "
             f"channels must be {channels}, and that a multiple of groups"
         )
-    if bias is not None:
-        check_floating(name, bias)
-        if bias.shape != (outputs,):
-            raise ShapeError(
-                f"{name} got a bias of shape {bias.shape} for weight {weight.shape} and "
-                f"groups={groups}: it must be {(outputs,)}"
-            )
+    check_bias(name, bias, outputs, f"a weight of shape {weight.shape} and groups={groups}")
     size = geometry.input_size(x.shape[-2:], kernel)
     if min(*x.shape[-2:], *size) < 1:
         raise ShapeError(
@@ -169,7 +156,7 @@ def conv_transpose2d(
     return _like(x, y if bias is None else y + bias.reshape(-1, 1, 1), 2)
 
 
-# ---- options, checked ----------------------------------------------------------------------------
+# ---- what is checked -----------------------------------------------------------------------------
 
 
 def geometry_of(
@@ -220,9 +207,6 @@ def transposed_geometry_of(
     return geometry._replace(padding=uneven), tuple(max(n - p, 0) for p, n in both)
 
 
-# ---- layouts -------------------------------------------------------------------------------------
-
-
 def check_images(name: str, x: Tensor, weight: Tensor, axes: int) -> None:
     """x must be floating images or sequences, batched or not.
 
@@ -234,6 +218,20 @@ def check_images(name: str, x: Tensor, weight: Tensor, axes: int) -> None:
         raise ShapeError(
             f"{name} got x of shape {x.shape} and weight {weight.shape}: x must be {LAYOUTS[axes]}"
         )
+
+
+def _check_channels(name: str, channels: int, weight: Tensor, groups: int) -> None:
+    """A convolution's channels, in and out, fall into its groups."""
+    outputs, each = weight.shape[:2]
+    if channels != each * groups or outputs % groups:
+        raise ShapeError(
+            f"{name} got {channels} channels for weight {weight.shape} and groups={groups}: "
+            f"channels must be {each}·{groups} = {each * groups}, and {outputs} outputs a multiple "
+            "of groups"
+        )
+
+
+# ---- layouts -------------------------------------------------------------------------------------
 
 
 def _planes(t: Tensor, axes: int) -> Tensor:

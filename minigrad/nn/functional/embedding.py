@@ -8,6 +8,7 @@ import numpy as np
 
 from ... import backend
 from ...create import ones_like, zeros_like
+from ...dtypes import is_whole
 from ...errors import DTypeError, OutOfRangeError, ShapeError
 from ...modes import no_grad
 from ...ops.gather import take
@@ -85,7 +86,7 @@ def padding_row(padding_idx: int | None, rows: int) -> int | None:
     """
     if padding_idx is None:
         return None
-    if not isinstance(padding_idx, int | np.integer) or not -rows <= padding_idx < rows:
+    if not is_whole(padding_idx) or not -rows <= padding_idx < rows:
         raise OutOfRangeError(
             f"padding_idx was given as {padding_idx!r} for {rows} rows: give an integer from "
             f"{-rows} to {rows - 1}"

@@ -55,7 +55,7 @@ def batch_norm(
                 "or training=True"
             )
         return steps.normalise_with(x, running_mean, running_var, weight, bias, eps, fused)
-    steps.check_two("batch_norm", running_mean, running_var)
+    steps.check_distinct("batch_norm", running_mean, running_var)
     steps.check_enough_values(x)
     y, mean, var = steps.normalise_by_batch(x, weight, bias, eps, fused)
     if x.size and not recomputing.get():
@@ -92,7 +92,7 @@ def layer_norm(
     """
     check_floating("layer_norm", x)
     steps.check_eps("layer_norm", eps)
-    shape = steps.normalized(normalized_shape)
+    shape = steps.last_lengths(normalized_shape)
     first = x.ndim - len(shape)
     if first < 0 or x.shape[first:] != shape:
         raise ShapeError(
@@ -136,7 +136,7 @@ def group_norm(
     steps.check_groups("group_norm", num_groups, x.shape[1])
     rows = x.reshape(x.shape[0], num_groups, math.prod(x.shape[1:]) // num_groups)
     y, _, _ = steps.normalise(rows, (2,), eps, fused)
-    return steps.affine(y.reshape(x.shape), weight, bias, steps.beside(x), x)
+    return steps.affine(y.reshape(x.shape), weight, bias, steps.channel_shape(x), x)
 
 
 def instance_norm(
@@ -181,7 +181,7 @@ def instance_norm(
                 "both, or use_input_stats=True"
             )
         return steps.normalise_with(x, running_mean, running_var, weight, bias, eps, fused)
-    steps.check_two("instance_norm", running_mean, running_var)
+    steps.check_distinct("instance_norm", running_mean, running_var)
     y, mean, var = steps.normalise_by_instance(x, weight, bias, eps, fused)
     if x.size and not recomputing.get():
         n = math.prod(x.shape[2:])

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-
-import numpy as np
+from typing import Any
 
 from ...backend import Array
+from ...dtypes import is_whole
 from ...errors import ShapeError
 from ...ops import batch_norm as ops
 from ...ops.reduce import like, wide
@@ -50,7 +50,7 @@ def check_eps(name: str, eps: float) -> None:
         raise ValueError(f"{name} got eps={eps}: it must be 0 or more (1e-5 is usual)")
 
 
-def check_two(name: str, running_mean: Tensor | None, running_var: Tensor | None) -> None:
+def check_distinct(name: str, running_mean: Tensor | None, running_var: Tensor | None) -> None:
     """Statistics that will move are two tensors."""
     if running_mean is running_var is not None:
         raise ValueError(f"{name} got one tensor as running_mean and running_var: give two")
@@ -58,21 +58,21 @@ def check_two(name: str, running_mean: Tensor | None, running_var: Tensor | None
 
 def check_groups(name: str, num_groups: int, channels: int) -> None:
     """The channels can be split into so many groups."""
-    if not isinstance(num_groups, int | np.integer) or num_groups < 1 or channels % num_groups:
+    if not is_whole(num_groups) or num_groups < 1 or channels % num_groups:
         raise ShapeError(
             f"{name} got {channels} channels for num_groups={num_groups!r}: give a number that "
             "divides them"
         )
 
 
-def normalized(shape: int | Sequence[int]) -> tuple[int, ...]:
+def last_lengths(shape: int | Sequence[int]) -> tuple[int, ...]:
     """The lengths of the last axes, as a tuple.
 
     Raises:
         ShapeError: no lengths.
     """
-    given = (shape,) if isinstance(shape, int | np.integer) else shape
-    whole = isinstance(given, tuple | list) and all(isinstance(n, int | np.integer) for n in given)
+    given: Any = (shape,) if is_whole(shape) else shape
+    whole = isinstance(given, tuple | list) and all(map(is_whole, given))
     if not whole or not given or min(given) < 1:
         raise ShapeError(
             f"normalized_shape was given as {shape!r}: give the length of the last axis, or a "
@@ -122,7 +122,7 @@ def normalise_by_instance(
     y, *statistics = normalise(x, tuple(range(2, x.ndim)), eps, fused)
     batch = max(x.shape[0], 1)
     mean, var = (s.detach().reshape(x.shape[:2]).sum(0) / batch for s in statistics)
-    return affine(y, weight, bias, beside(x), x), mean, var
+    return affine(y, weight, bias, channel_shape(x), x), mean, var
 
 
 def normalise(
@@ -146,7 +146,7 @@ def affine(
     return rounded
 
 
-def beside(x: Tensor) -> tuple[int, ...]:
+def channel_shape(x: Tensor) -> tuple[int, ...]:
     """The shape in which one value per channel meets x."""
     return (x.shape[1], *[1] * (x.ndim - 2))
 

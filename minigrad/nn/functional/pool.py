@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...create import arange
-from ...dtypes import WHOLE
+from ...dtypes import is_whole
 from ...errors import ShapeError
 from ...ops import adaptive_pool
 from ...ops import pool as ops
@@ -137,7 +137,7 @@ def divisor_of(divisor: Any) -> int | None:
     """
     if divisor is None:
         return None
-    if not isinstance(divisor, WHOLE) or isinstance(divisor, bool) or divisor == 0:
+    if not is_whole(divisor) or divisor == 0:
         raise ValueError(
             f"divisor_override was given as {divisor!r}: give a whole number that is not 0, or None"
         )

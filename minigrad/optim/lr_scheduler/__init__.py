@@ -9,6 +9,7 @@ schedule's next step, which goes on from the first one.  And of two schedules of
 last to step is heard; in PyTorch they would be multiplied.
 """
 
+from ...synonyms import absent as _absent
 from .base import LRScheduler
 from .curves import CosineAnnealingLR, ExponentialLR, LambdaLR, LinearLR, MultiStepLR, StepLR
 from .one_cycle import OneCycleLR
@@ -23,3 +24,11 @@ __all__ = [
     "OneCycleLR",
     "StepLR",
 ]
+
+
+def __getattr__(name: str) -> object:
+    raise _absent(__name__, name, __all__)
+
+
+def __dir__() -> list[str]:
+    return __all__

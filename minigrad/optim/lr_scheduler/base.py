@@ -7,8 +7,8 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...dtypes import NUMBER, WHOLE
 from ...tensor import Tensor
+from ..checks import check_whole
 from ..optimizer import Optimizer
 from ..state import Reader, as_tensor
 
@@ -154,23 +154,6 @@ def check_optimizer(name: str, optimizer: Any) -> None:
             f"{name} got a {type(optimizer).__name__}: give an optimiser, such as "
             "optim.SGD(model.parameters())"
         )
-
-
-def check_number(name: str, option: str, value: Any, highest: float = math.inf) -> None:
-    """A schedule's option must be a number from 0 to the highest."""
-    if isinstance(value, bool) or not isinstance(value, NUMBER):
-        raise TypeError(f"{name} got {option} as a {type(value).__name__}: give a number")
-    if not 0 <= value <= highest:
-        wanted = "0 or more" if highest == math.inf else f"from 0 to {highest}"
-        raise ValueError(f"{name} got {option}={value}: it must be {wanted}")
-
-
-def check_whole(name: str, option: str, value: Any, lowest: int) -> None:
-    """A schedule's option must be a whole number, from the lowest on."""
-    if isinstance(value, bool) or not isinstance(value, WHOLE):
-        raise TypeError(f"{name} got {option} as a {type(value).__name__}: give a whole number")
-    if value < lowest:
-        raise ValueError(f"{name} got {option}={value}: it must be {lowest} or more")
 
 
 def each_group(name: str, optimizer: Optimizer, option: str, value: Any) -> list[Any]:

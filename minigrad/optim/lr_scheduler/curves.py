@@ -6,8 +6,9 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 
+from ..checks import check_number, check_whole
 from ..optimizer import Optimizer
-from .base import LRScheduler, check_number, check_whole, each_group
+from .base import LRScheduler, each_group
 
 
 class StepLR(LRScheduler):

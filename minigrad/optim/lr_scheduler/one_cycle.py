@@ -7,8 +7,9 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..checks import check_number, check_whole
 from ..optimizer import Optimizer
-from .base import LRScheduler, check_number, check_whole, each_group
+from .base import LRScheduler, each_group
 
 # from a start to an end, as a part goes from 0 to 1
 _ANNEALED: dict[str, Callable[[float, float, float], float]] = {

@@ -1,9 +1,16 @@
-"""Decaying averages in place, rounded in PyTorch's order."""
+"""What the rules of the optimisers share, rounded in PyTorch's order."""
 
 from __future__ import annotations
 
 from .. import backend
 from ..backend import Array
+
+
+def objective_gradient(p: Array, g: Array, maximize: bool, weight_decay: float) -> Array:
+    """±g + weight_decay·p: the gradient of what is made smaller, with an L2 penalty."""
+    if maximize:
+        g = -g
+    return g + weight_decay * p if weight_decay else g
 
 
 def average(m: Array, g: Array, weight: float) -> None:

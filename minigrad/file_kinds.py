@@ -14,7 +14,7 @@ _SIGNATURES = (
 )
 
 
-def described(start: bytes) -> str:
+def kind_of(start: bytes) -> str:
     """What a file that starts so seems to be: a known kind, or its first bytes."""
     for signature, kind in _SIGNATURES:
         if start.lstrip().startswith(signature):

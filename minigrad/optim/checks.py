@@ -1,11 +1,13 @@
-"""What may be given as parameters."""
+"""What may be given as parameters, and as an option of an optimiser or a schedule."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .. import dtypes
+from ..dtypes import is_number, is_whole
 from ..errors import DTypeError, GraphError
 from ..tensor import Tensor
 
@@ -56,3 +58,20 @@ def check_parameter(name: str, p: Any) -> None:
             f"{name} got a parameter of {p.dtype}, shape {p.shape}, which can have no gradient: "
             "convert it first, with .float()"
         )
+
+
+def check_number(name: str, option: str, value: Any, highest: float = math.inf) -> None:
+    """An option must be a number from 0 to the highest; `name` is who got it."""
+    if not is_number(value):
+        raise TypeError(f"{name} got {option} as a {type(value).__name__}: give a number")
+    if not 0 <= value <= highest:
+        wanted = "0 or more" if highest == math.inf else f"from 0 to {highest}"
+        raise ValueError(f"{name} got {option}={value}: it must be {wanted}")
+
+
+def check_whole(name: str, option: str, value: Any, lowest: int) -> None:
+    """An option must be a whole number, from the lowest on."""
+    if not is_whole(value):
+        raise TypeError(f"{name} got {option} as a {type(value).__name__}: give a whole number")
+    if value < lowest:
+        raise ValueError(f"{name} got {option}={value}: it must be {lowest} or more")
