@@ -94,8 +94,15 @@ def _receiver(node: Node) -> Tensor | None:
     if t is None or t.node is node:
         return t
     # requires_grad went off and on again: a new leaf of the same tensor
-    revived = isinstance(node, Leaf) and t.is_leaf and t.requires_grad
-    return t if revived and (t.shape, t.dtype) == (node.shape, node.dtype) else None
+    if not (isinstance(node, Leaf) and t.is_leaf and t.requires_grad):
+        return None
+    if (t.shape, t.dtype) != (node.shape, node.dtype):
+        raise GraphError(
+            f"a leaf of shape {node.shape}, {node.dtype}, was given data of shape {t.shape}, "
+            f"{t.dtype}, between forward and backward: convert before the forward, as in "
+            "model.double() and then loss = ..."
+        )
+    return t
 
 
 def _seeds(ys: Sequence[Tensor], gs: Sequence[Any], create_graph: bool) -> list[tuple[Node, Any]]:

@@ -15,7 +15,7 @@ from . import backend, dtypes, graph
 from .arrays import new_array
 from .backend import Array
 from .errors import DTypeError, GraphError, ShapeError
-from .graph import HookHandle, Leaf, Node
+from .graph import HookHandle, Leaf, Node, hooks_of
 from .protocols import Protocols
 
 if TYPE_CHECKING:
@@ -150,11 +150,12 @@ class Tensor(Protocols, Methods):
         array = backend.as_array(array)
         if self.requires_grad and not dtypes.is_floating(array.dtype):
             raise DTypeError(f"a leaf that requires grad cannot hold {array.dtype}: give floats")
-        moved = self.node is not None and (array.shape != self.shape or array.dtype != self.dtype)
-        self.array = array
-        if moved:
+        before, self.array = self.node, array
+        if before is not None and (array.shape, array.dtype) != (before.shape, before.dtype):
             self.node = self.grad = None  # a gradient of another shape or dtype is none of its own
             self.requires_grad = True
+            for hook in hooks_of(before).values():
+                self.register_hook(hook)
 
     # ---- out of minigrad
 

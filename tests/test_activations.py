@@ -187,7 +187,7 @@ WRONG = {
     "slope": (lambda: F.leaky_relu(ONES, "x"), TypeError, r"negative_slope was given as 'x'"),
     "LeakyReLU": (lambda: nn.LeakyReLU(None), TypeError, r"negative_slope was given as None"),
     "alpha": (lambda: F.elu(ONES, True), TypeError, r"alpha was given as True"),
-    "NaN": (lambda: F.elu(ONES, math.nan), TypeError, r"alpha was given as NaN"),
+    "NaN": (lambda: F.elu(ONES, math.nan), ValueError, r"alpha was given as NaN"),
     "beta": (lambda: F.softplus(ONES, 0.0), ValueError, r"beta=0"),
     "threshold": (lambda: F.softplus(ONES, 1.0, [2]), TypeError, r"threshold was given as \[2\]"),
 }  # fmt: skip

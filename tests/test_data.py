@@ -310,7 +310,37 @@ def test_fewer_rows_than_a_batch_are_one_batch_or_none():
     assert repr(data.batches(X, batch_size=3)) == "<4 batches of 3 from 10 rows>"
 
 
+def test_a_data_set_of_pairs_gives_inputs_and_labels():
+    class Pairs:
+        def __len__(self):
+            return 5
+
+        def __getitem__(self, i):
+            return np.full(2, i, np.float32), i
+
+    ((x, y),) = data.batches(Pairs(), batch_size=9, shuffle=False)
+    assert x.tolist() == [[i, i] for i in range(5)]
+    assert (x.dtype, y.dtype, y.tolist()) == (np.float32, np.int64, list(range(5)))
+
+
+def test_a_list_of_numbers_has_one_dtype():
+    kinds = [b.dtype for b in data.batches([1, 2, 3.5, 4], batch_size=2, shuffle=False)]
+    assert kinds == [np.float32, np.float32]
+
+
+@pytest.mark.parametrize("option", ["shuffle", "drop_last"])
+def test_a_flag_is_true_or_false(option):
+    with pytest.raises(TypeError, match=f"{option} was given as 'no': give True or False"):
+        data.batches(X, batch_size=2, **{option: "no"})
+
+
 # ---- a split
+
+
+@pytest.mark.parametrize("labels", [np.eye(3)[[0, 1, 2, 0]], np.zeros((4, 1))])
+def test_a_split_by_labels_of_two_axes_is_refused(labels):
+    with pytest.raises(mg.ShapeError, match=r"give one label a row, such as labels.argmax"):
+        data.train_test_split(np.arange(4), stratify=labels)
 
 
 @given(n=st.integers(2, 60), seed=SEEDS, share=st.floats(0.01, 0.99), labels=st.integers(0, 4))

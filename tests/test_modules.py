@@ -210,6 +210,47 @@ def test_gradients_can_be_set_to_zeros():
     assert model.bias.grad is None
 
 
+def test_what_is_registered_must_be_what_it_says():
+    layer = nn.ReLU()
+    with pytest.raises(TypeError, match=r"ReLU.w was given a Tensor: give an nn.Parameter"):
+        layer.register_parameter("w", mg.ones(3))
+    with pytest.raises(TypeError, match=r"give an nn.Module"):
+        layer.add_module("f", F.relu)
+    with pytest.raises(ValueError, match=r"'a.b' cannot stand in a state dict"):
+        layer.register_buffer("a.b", mg.ones(3))
+    with pytest.raises(ValueError, match="has an attribute 'forward'"):
+        layer.register_buffer("forward", mg.ones(3))
+    with pytest.raises(ValueError, match="has an attribute 'weight'"):
+        nn.Linear(1, 1).register_buffer("weight", mg.ones(1))
+    assert list(layer.state_dict()) == []
+
+
+def test_two_of_one_name_are_told_when_they_are_saved():
+    class Heads(nn.Module):
+        def __init__(self):
+            self.heads = {1: nn.Linear(1, 1), "1": nn.Linear(1, 1)}
+
+    model = Heads()
+    assert len(list(model.parameters())) == 4
+    with pytest.raises(ValueError, match=r"two parameters or buffers named 'heads.1.weight'"):
+        model.state_dict()
+
+
+def test_hooks_of_a_parameter_survive_a_conversion():
+    model, seen = nn.Linear(1, 1), []
+    model.weight.register_hook(lambda g: seen.append(g.dtype))
+    model.double()(mg.ones(1, 1, dtype=mg.float64)).sum().backward()
+    assert seen == [np.float64]
+
+
+def test_a_conversion_between_forward_and_backward_is_told():
+    model = nn.Linear(1, 1)
+    loss = model(mg.ones(1, 1)).sum()
+    model.double()
+    with pytest.raises(GraphError, match="convert before the forward"):
+        loss.backward()
+
+
 # ---- hooks ---------------------------------------------------------------------------------------
 
 

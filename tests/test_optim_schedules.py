@@ -331,7 +331,11 @@ def test_every_schedule_is_tried_and_takes_torchs_arguments():
     import inspect
 
     schedulers = pytest.importorskip("torch").optim.lr_scheduler
-    assert {getattr(lr_scheduler, n) for n in lr_scheduler.__all__} == {LRScheduler, *OPTIONS}
+    assert {getattr(lr_scheduler, n) for n in lr_scheduler.__all__} == {
+        LRScheduler,
+        lr_scheduler.SequentialLR,
+        *OPTIONS,
+    }
     for kind in OPTIONS:
         ours = inspect.signature(kind).parameters
         theirs = inspect.signature(getattr(schedulers, kind.__name__)).parameters

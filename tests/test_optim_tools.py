@@ -473,3 +473,11 @@ def test_a_decay_that_is_no_number_is_told():
 
 def test_the_room_offers_what_it_names():
     assert set(optim.__all__) == {n for n in optim.__all__ if hasattr(optim, n)}
+
+
+def test_averages_cannot_move_while_the_model_holds_them():
+    ema = optim.EMA(nn.Linear(1, 1))
+    with ema.average_parameters(), pytest.raises(RuntimeError, match="update outside"):
+        ema.update()
+    ema.update()
+    assert ema.num_updates == 1

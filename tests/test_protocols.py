@@ -382,7 +382,7 @@ def test_E56_out_is_refused():
 def test_E56_numpys_functions_refuse_with_a_hint(name):
     t = leaf(3)
     function = operator.attrgetter(name)(np)
-    with pytest.raises(TypeError, match=r"mg\."):
+    with pytest.raises(TypeError, match=r"use |values"):
         function([t, t] if name == "concatenate" else t)
 
 

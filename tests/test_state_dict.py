@@ -124,6 +124,7 @@ def test_a_state_without_the_batch_counter_loads_with_a_warning():
         ("1.num_batches_tracked", np.float32(3), "float32 given, integers wanted"),
         ("1.num_batches_tracked", np.uint64(3), "uint64 given, integers wanted"),
         ("0.bias", ["a", "b", "c", "d"], "floating numbers wanted"),
+        ("0.bias", [[1.0], [1.0, 2.0]], "inhomogeneous"),
     ],
 )
 def test_another_kind_of_numbers_is_refused_by_name(name, value, message, strict):

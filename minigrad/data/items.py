@@ -63,10 +63,21 @@ def _in_order(array: Any, rows: Rows) -> Any:
     return array[rows[order]][np.argsort(order)]
 
 
+def with_one_dtype(array: Any) -> Any:
+    """A list of numbers as an array, so that all its batches have one dtype; others as they are."""
+    numbers = isinstance(array, list | tuple) and all(isinstance(n, int | float) for n in array)
+    return new_array(array, None, None) if numbers else array
+
+
 def as_batch(rows: Any) -> Any:
-    """Rows as a Tensor; as they are, an array or a list, where no Tensor can hold them."""
+    """Rows as a Tensor; as they are, an array or a list, where no Tensor can hold them.
+
+    Rows that are tuples, as a data set of pairs gives them, become a tuple of batches.
+    """
     if isinstance(rows, Tensor):
         return rows
+    if isinstance(rows, list) and rows and all(isinstance(row, tuple) for row in rows):
+        return tuple([as_batch(list(column)) for column in zip(*rows, strict=True)])
     if not isinstance(rows, list) and backend.find(rows) is None:
         rows = np.asarray(rows)
     try:

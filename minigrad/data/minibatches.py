@@ -9,7 +9,7 @@ import numpy as np
 
 from ..dtypes import is_whole
 from ..random import generator, seeded
-from .items import Rows, as_batch, common_length, taker
+from .items import Rows, as_batch, common_length, taker, with_one_dtype
 
 
 def batches(
@@ -26,6 +26,7 @@ def batches(
     through; NumPy arrays, memory maps, HDF5 data sets and other arrays of numbers give Tensors on
     the CPU in their dtype.  Of a list or another sequence, items are stacked into one Tensor if
     they are numbers or arrays of one shape, else they come as a list; arrays of text stay arrays.
+    Items that are tuples, as PyTorch's data sets give them, become a tuple: inputs and labels.
 
     Each pass over the result is an epoch with a new order, which is drawn when the pass begins (at
     `iter()`).  `len()` is the number of batches of a pass.
@@ -77,7 +78,10 @@ class Batches:
         start: int,
     ) -> None:
         self._rows = common_length("batches", arrays)
-        self._takers = [taker(array) for array in arrays]
+        self._takers = [taker(with_one_dtype(array)) for array in arrays]
+        for name, flag in (("shuffle", shuffle), ("drop_last", drop_last)):
+            if not isinstance(flag, bool | np.bool_):
+                raise TypeError(f"{name} was given as {flag!r}: give True or False")
         self._size = _whole("batch_size", batch_size, 1)
         self._total = self._rows // self._size if drop_last else -(-self._rows // self._size)
         self._start = _whole("start", start, 0)

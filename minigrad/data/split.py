@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import is_whole
+from ..errors import ShapeError
 from ..random import seeded
 from .items import common_length, taker
 
@@ -32,7 +33,7 @@ def train_test_split(
             within one row.
 
     Raises:
-        ShapeError: arrays of different lengths.
+        ShapeError: arrays of different lengths, or more than one label a row.
         TypeError: no arrays, or something without a length or an index.
         ValueError: a part would be empty.
     """
@@ -44,12 +45,22 @@ def train_test_split(
         train, test = order[count:], order[:count]
     else:
         common_length("train_test_split", (arrays[0], stratify))
+        _check_labels(stratify)
         order = order[np.argsort(np.asarray(stratify)[order], kind="stable")]
         picked = np.arange(count) * n // count  # evenly along the rows, which now lie by label
         train, test = np.delete(order, picked), order[picked]
         train, test = rng.permutation(train), rng.permutation(test)
     takers = [taker(array) for array in arrays]
     return tuple([take(rows) for take in takers for rows in (train, test)])
+
+
+def _check_labels(stratify: Any) -> None:
+    shape = np.shape(stratify)
+    if len(shape) != 1:
+        raise ShapeError(
+            f"stratify has shape {shape}: give one label a row, such as labels.argmax(1) of "
+            "one-hot ones"
+        )
 
 
 def _test_count(n: int, test_size: Any) -> int:

@@ -66,12 +66,13 @@ def number(name: str, value: Any) -> float:
     """An option as Python's number: NumPy's would widen float32.
 
     Raises:
-        TypeError: it is no number, or NaN.
+        TypeError: it is no number.
+        ValueError: it is NaN.
     """
     if not is_number(value):
         raise TypeError(f"{name} was given as {value!r}: give a number")
     if math.isnan(value):
-        raise TypeError(f"{name} was given as NaN: give a number")
+        raise ValueError(f"{name} was given as NaN: give a number")
     return float(value)
 
 

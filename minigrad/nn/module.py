@@ -59,7 +59,7 @@ class Module:
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The modules that it holds directly, with their names."""
-        return walk.owned(vars(self), (Module,))
+        return walk.owned(vars(self).items(), (Module,))
 
     def children(self) -> Iterator[Module]:
         """The modules that it holds directly."""
@@ -112,15 +112,29 @@ class Module:
     def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
         """`self.name = nn.Buffer(tensor, persistent=persistent)`."""
         buffer = None if tensor is None else Buffer(tensor, persistent=persistent)
-        setattr(self, name, buffer)
+        self._register(name, buffer, Buffer)
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """`self.name = param`."""
-        setattr(self, name, param)
+        self._register(name, param, Parameter)
 
     def add_module(self, name: str, module: Module | None) -> None:
         """`self.name = module`."""
-        setattr(self, name, module)
+        self._register(name, module, Module)
+
+    def _register(self, name: str, value: Any, kind: type) -> None:
+        if value is not None and not isinstance(value, kind):
+            raise TypeError(
+                f"{type(self).__name__}.{name} was given a {type(value).__name__}: give an "
+                f"nn.{kind.__name__}"
+            )
+        if not isinstance(name, str) or not name or "." in name:
+            raise ValueError(
+                f"the name {name!r} cannot stand in a state dict: give one without dot"
+            )
+        if hasattr(self, name) and not isinstance(getattr(self, name), kind | None):
+            raise ValueError(f"{type(self).__name__} has an attribute {name!r}: give another name")
+        setattr(self, name, value)
 
     # ---- hooks
 

@@ -26,9 +26,20 @@ class IncompatibleKeys(NamedTuple):
 
 
 def named(module: Module) -> Iterator[tuple[str, Parameter | Buffer]]:
-    """The members of a state dict."""
+    """The members of a state dict.
+
+    Raises:
+        ValueError: two have one name, as the keys 1 and "1" of a dict give it.
+    """
+    seen: set[str] = set()
     for name, value in walk.state(module):
         if not isinstance(value, Buffer) or value.persistent:
+            if name in seen:
+                raise ValueError(
+                    f"{type(module).__name__} has two parameters or buffers named {name!r}: rename "
+                    "the attribute or the key of one"
+                )
+            seen.add(name)
             yield name, value
 
 
@@ -62,7 +73,11 @@ def load(module: Module, state: Mapping[str, Any], strict: bool) -> Incompatible
 
 def _misfits(name: str, given: Any, target: Tensor) -> Iterator[str]:
     """Why a value cannot be loaded: another shape, or another kind of number."""
-    value = on_host(given)
+    try:
+        value = on_host(given)
+    except (TypeError, ValueError, RuntimeError) as error:  # PyTorch's bfloat16, a ragged list
+        yield f"{name}: {error}"
+        return
     if value.shape != target.shape:
         yield f"{name}: shape {value.shape} given, {target.shape} wanted"
     if value.dtype.kind != target.dtype.kind:

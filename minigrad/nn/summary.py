@@ -10,12 +10,11 @@ from typing import Any
 from .. import graph, random
 from ..dtypes import default_dtype, is_whole
 from ..graph import Node
-from ..modes import enable_grad
+from ..modes import Switch, enable_grad, recomputing
 from ..tensor import Tensor
 from ..trees import leaves
 from ..watching import node_of, watched
 from .module import Module
-from .norm_base import frozen_stats
 
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
@@ -101,7 +100,7 @@ def summary(model: Module, *inputs: Any) -> Summary:
     }
     own = [*model.parameters(), *model.buffers()]
     with ExitStack() as stack:
-        for context in (_undrawn(), frozen_stats(model), enable_grad()):
+        for context in (_undrawn(), Switch(recomputing, True), enable_grad()):
             stack.enter_context(context)
         tensors = [_input(each, own) for each in inputs]
         kept = _Kept({id(graph.owner(t.array)) for t in (*own, *tensors)})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from .parameter import Buffer, Parameter
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 Named = Iterator[tuple[str, Any]]
 
 
-def owned(attributes: Mapping[str, Any], kinds: tuple[type, ...]) -> Named:
-    """What is of these kinds among attributes, inside lists, tuples and dicts too."""
-    for name, value in attributes.items():
+def owned(attributes: Iterable[tuple[str, Any]], kinds: tuple[type, ...]) -> Named:
+    """What is of these kinds among named attributes, inside lists, tuples and dicts too."""
+    for name, value in attributes:
         if isinstance(value, kinds):
             yield name, value
         elif isinstance(value, list | tuple):
-            yield from owned({f"{name}.{i}": each for i, each in enumerate(value)}, kinds)
+            yield from owned(((f"{name}.{i}", each) for i, each in enumerate(value)), kinds)
         elif isinstance(value, dict):
-            yield from owned({f"{name}.{key}": each for key, each in value.items()}, kinds)
+            yield from owned(((f"{name}.{key}", each) for key, each in value.items()), kinds)
 
 
 def tree(module: Module, prefix: str = "") -> Named:
@@ -38,7 +38,7 @@ def state(module: Module, prefix: str = "", recurse: bool = True) -> Named:
     """
     for path, each in tree(module, prefix) if recurse else [(prefix, module)]:
         for kind in (Parameter, Buffer):
-            for name, value in owned(vars(each), (kind,)):
+            for name, value in owned(vars(each).items(), (kind,)):
                 yield joined(path, name), value
 
 

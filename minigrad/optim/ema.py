@@ -45,6 +45,7 @@ class EMA:
         check_number("EMA", "decay", decay, 1)
         self.model, self.decay, self.warmup = model, float(decay), warmup
         self.num_updates = 0
+        self._lent = False
         self.averages = {
             name: t.detach().to(_wide(t.dtype)).clone() for name, t in _tensors(model).items()
         }
@@ -53,8 +54,14 @@ class EMA:
         """Move the averages towards the model's weights as they are now.
 
         Raises:
-            RuntimeError: the model's tensors are no longer those that it was made with.
+            RuntimeError: the model's tensors are no longer those that it was made with, or it
+                holds the averages now.
         """
+        if self._lent:
+            raise RuntimeError(
+                "EMA.update inside average_parameters(), where the model holds the averages: "
+                "update outside"
+            )
         own = self._fitting(self.model, "update", exact=True)
         n = self.num_updates = self.num_updates + 1
         decay = min(self.decay, (1 + n) / (10 + n)) if self.warmup else self.decay
@@ -75,11 +82,13 @@ class EMA:
         """
         own = self._fitting(self.model, "average_parameters", exact=True)
         before = {name: t.array for name, t in own.items()}
+        self._lent = True
         try:
             for name, t in own.items():
                 t.rebind(self._average_for(name, t))
             yield
         finally:
+            self._lent = False
             for name, t in own.items():
                 t.rebind(before[name])
 

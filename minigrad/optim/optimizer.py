@@ -46,6 +46,7 @@ class Optimizer:
         self.defaults = {name: _plain(value) for name, value in defaults.items()}
         self.state: dict[Tensor, dict[str, Any]] = {}
         self.param_groups: list[dict[str, Any]] = []
+        self.moved_by: object = None  # the schedule that set the learning rates last
         self.stepped = False  # a schedule asks: it should move after the first step
         if isinstance(params, Tensor):
             raise TypeError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ... import random
+from ...dtypes import is_number
 from ...tensor import Tensor
 from ..checks import check_floating
 
@@ -33,6 +34,9 @@ def check_probability(p: float) -> None:
 
     Raises:
         ValueError: p is not a probability.
+        TypeError: it is no number.
     """
+    if not is_number(p):
+        raise TypeError(f"dropout probability was given as {p!r}: give a number from 0 to 1")
     if not 0 <= p <= 1:
         raise ValueError(f"dropout probability was given as {p}: it must lie between 0 and 1")

@@ -9,8 +9,8 @@ import numpy as np
 from ... import backend
 from ...create import ones_like, zeros_like
 from ...dtypes import is_whole
-from ...errors import DTypeError, OutOfRangeError, ShapeError
-from ...modes import no_grad
+from ...errors import DTypeError, GraphError, OutOfRangeError, ShapeError
+from ...modes import is_grad_enabled, no_grad, recomputing
 from ...ops.gather import take
 from ...ops.norm import norm
 from ...ops.piecewise import where
@@ -38,7 +38,8 @@ def embedding(
         max_norm: rows that are looked up and longer than this are first scaled down to it, in
             place and outside the graph.
         norm_type: the p of the norm that max_norm limits.
-        scale_grad_by_freq: divide a row's gradient by how often the row was looked up.
+        scale_grad_by_freq: divide a row's gradient by how often the row was looked up; the
+            gradient cannot be differentiated then.
         sparse: refused; gradients are dense.
 
     Returns:
@@ -57,14 +58,29 @@ def embedding(
     check_dense(sparse)
     row = padding_row(padding_idx, weight.shape[0])
     index = _index(x, weight)
-    if max_norm is not None:
+    if max_norm is not None and not recomputing.get():
         _shorten(weight, index, max_norm, norm_type)
     y: Tensor = take(weight, index, axis=0)
     if scale_grad_by_freq:
-        still = y.detach()
-        y = still + (y - still) * _shares(weight, index)  # the same value, another slope
+        y = _rescaled(y, _shares(weight, index))
     if row is not None:
         y = where((index == row).unsqueeze(-1), y.detach(), y)
+    return y
+
+
+def _rescaled(y: Tensor, shares: Tensor) -> Tensor:
+    """y, whose gradient is multiplied by shares on its way back: it is no derivative then."""
+
+    def rescale(g: Tensor) -> Tensor:
+        if is_grad_enabled():
+            raise GraphError(
+                "embedding with scale_grad_by_freq=True has a gradient that is no derivative, so "
+                "it has none itself: leave it out with create_graph=True"
+            )
+        return g * shares
+
+    if y.requires_grad:
+        y.register_hook(rescale)
     return y
 
 

@@ -5,14 +5,15 @@ called after) and of what the group started from, where PyTorch mostly multiplie
 same numbers, and a run that is resumed has them exactly.
 
 Two things follow.  A learning rate that is changed by hand, `group["lr"] = 0.1`, holds until the
-schedule's next step, which goes on from the first one.  And of two schedules of one optimiser, the
-last to step is heard; in PyTorch they would be multiplied.
+schedule's next step, which goes on from the first one.  And two schedules that take turns on one
+optimiser, which PyTorch would multiply, are an error; `SequentialLR` has one after the other.
 """
 
 from ...synonyms import absent as _absent
 from .base import LRScheduler
 from .curves import CosineAnnealingLR, ExponentialLR, LambdaLR, LinearLR, MultiStepLR, StepLR
 from .one_cycle import OneCycleLR
+from .sequence import SequentialLR
 
 __all__ = [
     "CosineAnnealingLR",
@@ -22,6 +23,7 @@ __all__ = [
     "LinearLR",
     "MultiStepLR",
     "OneCycleLR",
+    "SequentialLR",
     "StepLR",
 ]
 

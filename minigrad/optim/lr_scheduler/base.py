@@ -45,6 +45,7 @@ class LRScheduler:
         started = [float(g.get("initial_lr", g["lr"])) for g in optimizer.param_groups]
         self.base_lrs = started if base_lrs is None else base_lrs
         self._begun = False
+        self._mark = object()  # by which the optimiser knows who moved it last
         self._move(last_epoch + 1)
 
     @property
@@ -66,6 +67,7 @@ class LRScheduler:
         Raises:
             ValueError: groups were added since, or the schedule is at its end; nothing has
                 changed then.
+            RuntimeError: another schedule of the optimiser stepped in between.
         """
         groups = len(self.optimizer.param_groups)
         if groups != len(self.base_lrs):
@@ -78,6 +80,12 @@ class LRScheduler:
                 f"{self.name}.step() came before the first {self.optimizer.name}.step(), so the "
                 "first learning rate is never used: call the optimiser's first",
                 stacklevel=2,
+            )
+        if self._begun and self.optimizer.moved_by is not self._mark:
+            raise RuntimeError(
+                f"{self.name}.step() after the step of another schedule of the same optimiser, "
+                "which would undo it: for one after the other, use "
+                "lr_scheduler.SequentialLR(optimizer, [first, second], milestones=[epoch])"
             )
         self._move(self.last_epoch + 1)
         self._begun = True
@@ -144,7 +152,7 @@ class LRScheduler:
         groups = self.optimizer.param_groups
         for group, base, lr in zip(groups, self.base_lrs, lrs, strict=True):
             group["initial_lr"], group["lr"] = base, lr
-        self.last_epoch, self._last_lr = epoch, lrs
+        self.last_epoch, self._last_lr, self.optimizer.moved_by = epoch, lrs, self._mark
 
 
 def check_optimizer(name: str, optimizer: Any) -> None:
