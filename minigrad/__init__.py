@@ -32,7 +32,17 @@ from .files import load, save
 from .gradient import grad
 from .modes import enable_grad, is_grad_enabled, kernels, no_grad, set_grad_enabled, unfused
 from .op import registry as _registry
-from .random import get_rng_state, manual_seed, rand, randint, randn, randperm, set_rng_state
+from .random import (
+    get_rng_state,
+    manual_seed,
+    rand,
+    rand_like,
+    randint,
+    randn,
+    randn_like,
+    randperm,
+    set_rng_state,
+)
 from .synonyms import advice as _advice
 from .tensor import Tensor
 from .watching import watch

@@ -151,6 +151,16 @@ def randn(
     return Tensor(draw("normal", sizes(size), 0, 1, dtype=kind), kind, device, requires_grad)
 
 
+def rand_like(t: Tensor, dtype: Any = None) -> Tensor:
+    """Uniform draws from [0, 1) in the shape of t, with its dtype and on its device."""
+    return rand(*t.shape, dtype=dtype or t.dtype, device=t.device)
+
+
+def randn_like(t: Tensor, dtype: Any = None) -> Tensor:
+    """Draws from the standard normal distribution in the shape of t, its dtype, on its device."""
+    return randn(*t.shape, dtype=dtype or t.dtype, device=t.device)
+
+
 def randint(
     low: int,
     high: int | tuple[int, ...] | None = None,

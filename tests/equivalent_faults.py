@@ -49,6 +49,12 @@ BY_REASON = {
         ("var.reference", "mean(c, axes, keepdims=True) → mean(c, keepdims=True)"),
     ],
     NARROW: [
+        ("activation._gelu_slope", "wide(x) → x"),
+        ("activation._silu_slope", "wide(x) → x"),
+        ("activation._softplus_slope", "wide(x) → x"),
+        ("smooth_abs.dx", "wide(x) → x"),
+        ("loss.reduced_by", "wide(shares) → shares"),
+        ("loss.reduced_by", "wide(losses) → losses"),
         ("batch_norm_eval.reference", "wide(x) → x"),
         ("cumprod.reference", "cast(x, dtype=_wide(x.dtype)) → x"),
         ("cumprod.reference", "_wide(x.dtype) → x.dtype"),
@@ -80,7 +86,8 @@ BY_REASON = {
     ],
     ELSEWHERE: [
         ("move.dx", "move(g, device=home, home=device) → g"),
-        ("cross_entropy.reference", "_checked(losses, x, labels, ignore_index) → losses"),
+        ("loss.label_losses", "_checked(losses, logp, labels, ignore_index) → losses"),
+        ("loss.label_losses", "_checked(losses, logp, labels, ignore_index) → _checked(losses, labels, logp, ignore_index)"),
         ("gather._bare", "_checked(getattr(index, 'array', index), getattr(x, 'array', x)) → getattr(index, 'array', index)"),
         ("gather._untaken", "_bare(index, g) → _bare(index, 2 * g)"),  # asked for its device only
         ("det._bases", "home.to_numpy(few) → few"),
@@ -101,8 +108,8 @@ BY_REASON = {
         ("linear._matmul_b", "unsqueeze(a, -1) → unsqueeze(a, 1)"),  # of a vector, one axis after its only one is the last
     ],
     TRUTH: [
-        ("cross_entropy.reference", "cast(counted, dtype=x.dtype) → counted"),
-        ("cross_entropy_grad.reference", "cast(_label_column(labels, ignore_index) == classes, dtype=x.dtype) → _label_column(labels, ignore_index) == classes"),
+        ("loss.label_losses", "cast(counted, dtype=logp.dtype) → counted"),
+        ("cross_entropy_grad.reference", "cast(label_column(labels, ignore_index) == classes, dtype=x.dtype) → label_column(labels, ignore_index) == classes"),
         ("order.shared", "cast(reshape(g, shape) / ties, dtype=g.dtype) → reshape(g, shape) / ties"),
         ("order.shared", "where(hit, 1.0, 0.0) → hit"),
         ("order.shared", "where(hit, 1.0, 0.0) → where(1.0, hit, 0.0)"),

@@ -118,3 +118,14 @@ def test_seeds_of_several_numbers_make_streams_of_their_own():
         with pytest.raises(TypeError, match="the seed was given as"):
             seeded(bad)
     assert seeded(None) is generator()
+
+
+@pytest.mark.parametrize("name", ["rand", "randn"])
+def test_draws_like_another_tensor_have_its_shape_dtype_and_place(name, device):
+    t = mg.ones(2, 3, dtype=mg.float64, device=device)
+    mg.manual_seed(1)
+    found = getattr(mg, f"{name}_like")(t)
+    mg.manual_seed(1)
+    assert found.tolist() == getattr(mg, name)(2, 3, dtype=mg.float64).tolist()
+    assert (found.dtype, found.device) == (t.dtype, t.device)
+    assert getattr(mg, f"{name}_like")(t, dtype=mg.float32).dtype == mg.float32

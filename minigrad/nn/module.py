@@ -8,12 +8,13 @@ from typing import Any, TypeVar
 
 from .. import dtypes
 from ..create import zeros_like
-from ..errors import DTypeError, GraphError
+from ..errors import DTypeError
 from ..ops.operators import destination
 from ..tensor import Tensor
 from . import state, walk
 from .hooks import ForwardHooks, HookHandle
-from .parameter import Buffer, Parameter
+from .parameter import Buffer, Parameter, in_place_of
+from .text import text
 
 Self = TypeVar("Self", bound="Module")
 
@@ -50,9 +51,11 @@ class Module:
                 None in a module's.
             GraphError: a result with a graph in a buffer's place.
         """
-        held = vars(self).get(name)
-        if isinstance(held, Parameter | Module | Buffer):
-            value = _in_place_of(held, f"{type(self).__name__}.{name}", value)
+        held, full = vars(self).get(name), f"{type(self).__name__}.{name}"
+        if isinstance(held, Parameter | Buffer):
+            value = in_place_of(held, full, value)
+        elif isinstance(held, Module) and not isinstance(value, Module | None):
+            raise TypeError(f"{full} is a module and was given a {type(value).__name__}: give one")
         super().__setattr__(name, value)
 
     # ---- what it owns
@@ -280,30 +283,7 @@ class Module:
         return ""
 
     def __repr__(self) -> str:
-        return _text(self, "")
-
-
-def _in_place_of(held: Parameter | Module | Buffer, name: str, value: Any) -> Any:
-    """What may be assigned where a module holds a parameter, a module or a buffer."""
-    if value is None or isinstance(value, Parameter):
-        return value
-    if isinstance(held, Parameter):
-        raise TypeError(
-            f"{name} is a parameter and was given a {type(value).__name__}: give nn.Parameter(t), "
-            "or write its values, `with mg.no_grad(): parameter.copy_(t)`"
-        )
-    if isinstance(held, Module):
-        if not isinstance(value, Module):
-            raise TypeError(f"{name} is a module and was given a {type(value).__name__}: give one")
-        return value
-    if not isinstance(value, Tensor) or isinstance(value, Buffer):
-        return value
-    if value.requires_grad:
-        raise GraphError(
-            f"{name} is a buffer and was given a tensor with a graph, which would grow from step "
-            "to step: give its .detach()"
-        )
-    return Buffer(value, persistent=held.persistent)
+        return text(self)
 
 
 def _of_kind(kind: type, pairs: walk.Named) -> walk.Named:
@@ -315,17 +295,3 @@ def _moved(t: Tensor, dtype: Any, device: str | None) -> tuple[Tensor, Tensor | 
     kind = dtype if dtypes.is_floating(t.dtype) else None
     grad = None if t.grad is None else t.grad.detach().to(dtype=kind, device=device)
     return t.detach().to(dtype=kind, device=device), grad
-
-
-def _text(module: Module, mode_above: str) -> str:
-    """The tree of modules; what stands after # is its mode, where it differs, and shapes."""
-    mode = "frozen" if module.frozen else "training" if module.training else "evaluation"
-    notes = [mode] * (mode != mode_above)
-    notes += [f"{name} {value.shape}" for name, value in walk.state(module, recurse=False)]
-    note = f"  # {', '.join(notes)}" if notes else ""
-    lines = [
-        f"({name}): " + _text(child, mode).replace("\n", "\n  ")
-        for name, child in module.named_children()
-    ]
-    head = f"{type(module).__name__}({module.extra_repr()}"
-    return "\n  ".join([head + note, *lines]) + "\n)" if lines else f"{head}){note}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
+from ..errors import GraphError
 from ..tensor import Tensor
 
 Self = TypeVar("Self", bound="Buffer")
@@ -48,3 +49,27 @@ class Buffer(Tensor):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (*super().__reduce__(), (None, {"persistent": self.persistent}))
+
+
+def in_place_of(held: Parameter | Buffer, name: str, value: Any) -> Any:
+    """What an attribute becomes that holds a parameter or a buffer, and is assigned to.
+
+    Raises:
+        TypeError: something else than a Parameter or None for a parameter.
+        GraphError: a result with a graph for a buffer.
+    """
+    if value is None or isinstance(value, Parameter):
+        return value
+    if isinstance(held, Parameter):
+        raise TypeError(
+            f"{name} is a parameter and was given a {type(value).__name__}: give nn.Parameter(t), "
+            "or write its values, `with mg.no_grad(): parameter.copy_(t)`"
+        )
+    if not isinstance(value, Tensor) or isinstance(value, Buffer):
+        return value
+    if value.requires_grad:
+        raise GraphError(
+            f"{name} is a buffer and was given a tensor with a graph, which would grow from step "
+            "to step: give its .detach()"
+        )
+    return Buffer(value, persistent=held.persistent)

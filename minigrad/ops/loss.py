@@ -19,31 +19,16 @@ from .sums import total
 # ---- what it means, in primitives ----------------------------------------------------------------
 
 
-def label_losses(logp, labels, weight=None, *, ignore_index, reduction, label_smoothing=0.0):
-    """Minus the log-probability of each row's label, times the label's weight, reduced.
-
-    Smoothed, every class has a share of each label: for C classes it is label_smoothing / C of
-    what the row would lose with that class for a label.  The mean is by the labels' weights.
-
-    Args:
-        logp: (N, C).
-        labels: integers (N,).
-        weight: (C,), or None for ones.
-        ignore_index: a label whose rows count for nothing.
-        reduction: "mean", "sum" or "none".
-        label_smoothing: 0 to 1.
-    """
-    counted, column = ne(labels, ignore_index), _label_column(labels, ignore_index)
-    losses = -reshape(gather(logp, 1, column), (-1,))
+def label_losses(logp, labels, ignore_index):
+    """Minus the log-probability (N, C) of each row's label; and 1, or 0 where it is ignored."""
+    counted = ne(labels, ignore_index)
+    losses = -reshape(gather(logp, 1, label_column(labels, ignore_index)), (-1,))
     losses = where(counted, _checked(losses, logp, labels, ignore_index), 0)
-    shares = cast(counted, dtype=logp.dtype)
-    if weight is not None:
-        shares = shares * gather(weight, 0, reshape(column, (-1,)))
-        losses = losses * shares
-    if label_smoothing:
-        spread = -sum(logp if weight is None else logp * weight, 1)
-        smooth = where(counted, spread, 0) * (label_smoothing / logp.shape[1])
-        losses = losses * (1 - label_smoothing) + smooth
+    return losses, cast(counted, dtype=logp.dtype)
+
+
+def reduced_by(shares, losses, reduction):
+    """All losses, their sum, or their sum over that of the shares: NaN where that is 0."""
     if reduction == "none":
         return losses
     if reduction == "sum":
@@ -54,13 +39,14 @@ def label_losses(logp, labels, weight=None, *, ignore_index, reduction, label_sm
 
 def cross_entropy_reference(x, labels, *, ignore_index, reduction):
     """Composed: minus the log-probability of each row's label, reduced."""
-    return label_losses(log_softmax(x, 1), labels, ignore_index=ignore_index, reduction=reduction)
+    losses, counted = label_losses(log_softmax(x, 1), labels, ignore_index)
+    return reduced_by(counted, losses, reduction)
 
 
 def cross_entropy_grad_reference(x, dy, labels, *, ignore_index, reduction):
     """Composed: (softmax(x) - onehot(labels)) · weight · dy."""
     classes = backend.of(getattr(labels, "array", labels)).xp.arange(x.shape[1])
-    onehot = cast(_label_column(labels, ignore_index) == classes, dtype=x.dtype)
+    onehot = cast(label_column(labels, ignore_index) == classes, dtype=x.dtype)
     weights = _row_weights(x, labels, ignore_index, reduction)
     return (softmax(x, 1) - onehot) * reshape(dy * weights, (-1, 1))
 
@@ -72,7 +58,8 @@ def _row_weights(x, labels, ignore_index, reduction):
     return _checked(cast(weights, dtype=x.dtype), x, labels, ignore_index)
 
 
-def _label_column(labels, ignore_index):
+def label_column(labels, ignore_index):
+    """The labels as an index along the classes, (N, 1); 0 for those ignored."""
     return reshape(where(ne(labels, ignore_index), labels, 0), (-1, 1))
 
 
@@ -84,7 +71,7 @@ def _checked(rows, x, labels, ignore_index):
     """
     if isinstance(getattr(labels, "array", labels), np.ndarray):
         return rows
-    column = reshape(_label_column(labels, ignore_index), (-1,))
+    column = reshape(label_column(labels, ignore_index), (-1,))
     inside = (column >= 0) & (column < x.shape[1])
     return rows * cast(where(inside, 1.0, math.nan), dtype=x.dtype)
 
@@ -111,7 +98,7 @@ def cross_entropy(xp, x, labels, *, ignore_index, reduction):
     tensor(0.6931)
     """
     z = x - xp.max(x, axis=1, keepdims=True)
-    rows, column = xp.arange(len(x)), _label_column(labels, ignore_index).reshape(-1)
+    rows, column = xp.arange(len(x)), label_column(labels, ignore_index).reshape(-1)
     picked = z[rows, column]
     xp.exp(z, out=z)
     sums = total(xp, z, (1,)).astype(x.dtype)

@@ -11,6 +11,7 @@ from ...dtypes import is_whole
 from ...errors import DTypeError, ShapeError
 from ...ops import loss as ops
 from ...ops import reduce
+from ...ops.piecewise import where
 from ...tensor import Tensor
 from ..checks import REDUCTIONS, check_choice, check_floating, number
 from .loss import reduced
@@ -28,9 +29,7 @@ def nll_loss(
     `F.cross_entropy(x, target)` is `F.nll_loss(F.log_softmax(x, dim=1), target)`.
     """
     labels = _checked_labels("nll_loss", x, target, weight, ignore_index, reduction)
-    losses: Tensor = ops.label_losses(
-        _rows(x), labels.reshape(-1), weight, ignore_index=ignore_index, reduction=reduction
-    )
+    losses = _label_loss(_rows(x), labels.reshape(-1), weight, ignore_index, reduction)
     return losses.reshape(labels.shape) if reduction == "none" else losses
 
 
@@ -82,8 +81,33 @@ def cross_entropy(
         losses: Tensor = ops.cross_entropy(rows, column, **options)
     else:
         logp = reduce.log_softmax(rows, 1)
-        losses = ops.label_losses(logp, column, weight, label_smoothing=smoothing, **options)
+        losses = _label_loss(logp, column, weight, ignore_index, reduction, smoothing)
     return losses.reshape(labels.shape) if reduction == "none" else losses
+
+
+def _label_loss(
+    logp: Tensor,
+    labels: Tensor,
+    weight: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+    smoothing: float = 0.0,
+) -> Tensor:
+    """Minus the log-probability (N, C) of each row's label, times the label's weight, reduced.
+
+    Smoothed, every class has a share of each label: for C classes it is smoothing / C of what the
+    row would lose with that class for a label.  The mean is by the labels' weights.
+    """
+    losses, shares = ops.label_losses(logp, labels, ignore_index)
+    if weight is not None:
+        shares = shares * weight.gather(0, ops.label_column(labels, ignore_index).reshape(-1))
+        losses = losses * shares
+    if smoothing:
+        spread = -(logp if weight is None else logp * weight).sum(1)
+        smooth = where(labels != ignore_index, spread, 0) * (smoothing / logp.shape[1])
+        losses = losses * (1 - smoothing) + smooth
+    reduced_losses: Tensor = ops.reduced_by(shares, losses, reduction)
+    return reduced_losses
 
 
 def _probabilities(x: Tensor, target: Any) -> Tensor | None:
