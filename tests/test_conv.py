@@ -529,3 +529,10 @@ def test_layers_run_and_learn_on_every_device(kind, device):
     layer(x).sum().backward()
     assert {p.grad.device for p in layer.parameters()} == {layer.weight.device}
     assert layer.weight.device.startswith(device)
+
+
+@pytest.mark.parametrize("name", ["conv1d", "conv2d", "conv_transpose2d"])
+def test_a_weight_that_is_no_tensor_is_told(name):
+    x = mg.ones(1, 1, 3) if name == "conv1d" else mg.ones(1, 1, 3, 3)
+    with pytest.raises(DTypeError, match=rf"{name} got a list: give mg.tensor\(x\)"):
+        getattr(F, name)(x, [[[[1.0]]]])

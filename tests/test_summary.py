@@ -89,6 +89,13 @@ def test_nothing_is_left_behind():
     assert all(not m._hooks.before and not m._hooks.after for m in model.modules())
 
 
+def test_rows_of_an_embedding_that_are_too_long_stay_so():
+    model = nn.Embedding(4, 3, max_norm=0.01)
+    before = model.weight.tolist()
+    nn.summary(model, mg.tensor([0, 1]))
+    assert model.weight.tolist() == before
+
+
 def test_hooks_are_taken_back_after_an_error():
     model = nn.Sequential(nn.Linear(3, 3), nn.Linear(4, 4))
     with pytest.raises(mg.ShapeError):

@@ -85,7 +85,9 @@ def convolve(
     padding_mode: str = "zeros",
 ) -> Tensor:
     """`conv1d` or `conv2d`, by the number of axes; the padding is made as the op `pad` does."""
-    name, kernel = f"conv{axes}d", weight.shape[2:]
+    name = f"conv{axes}d"
+    check_floating(name, weight)
+    kernel = weight.shape[2:]
     check_images(name, x, weight, axes)
     check_affine(name, weight, axes + 2, bias)
     geometry = geometry_of(kernel, stride, padding, dilation, groups)
@@ -131,7 +133,9 @@ def conv_transpose2d(
         ShapeError: ranks, channels or groups that do not fit, or nothing is left.
         DTypeError: x holds integers.
     """
-    name, kernel = "conv_transpose2d", weight.shape[2:]
+    name = "conv_transpose2d"
+    check_floating(name, weight)
+    kernel = weight.shape[2:]
     check_images(name, x, weight, 2)
     check_affine(name, weight, 4, None)
     geometry, added = transposed_geometry_of(
