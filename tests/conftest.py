@@ -4,6 +4,7 @@ A test that takes the fixture `device` runs on the CPU, on the stand-in for CuPy
 there is one; `cuda` leaves out the CPU, and `standin` is the stand-in's module alone.
 """
 
+import gc
 import importlib
 import os
 import sys
@@ -29,6 +30,12 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 def seeded():
     """Every test starts from the same random state."""
     mg.manual_seed(0)
+
+
+def pytest_collection_finish():
+    """What is there by now stays: the collector need not look at it in every test that calls it."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter):
