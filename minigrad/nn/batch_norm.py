@@ -1,21 +1,14 @@
-"""Batch normalisation as a module, and its statistics recomputed."""
+"""Batch normalisation as a module."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
-import numpy as np
-
 from ..errors import ShapeError
-from ..modes import no_grad
 from ..tensor import Tensor
 from .functional import norm_steps as steps
-from .module import Module
-from .norm_base import RunningNorm, received
+from .norm_base import RunningNorm
 
 
-class _BatchNorm(RunningNorm):
+class BatchNorm(RunningNorm):
     """weight · (x - mean) / √(var + eps) + bias for each channel.
 
     In training, mean and biased variance of the batch normalise, and the running statistics move
@@ -65,95 +58,23 @@ class _BatchNorm(RunningNorm):
         count.rebind(count.array + 1)
 
 
-class BatchNorm1d(_BatchNorm):
+class BatchNorm1d(BatchNorm):
     """BatchNorm over (N, C) or (N, C, L)."""
 
     ranks, layout = (2, 3), "(N, C) or (N, C, L)"
 
 
-class BatchNorm2d(_BatchNorm):
+class BatchNorm2d(BatchNorm):
     """BatchNorm over images (N, C, H, W)."""
 
     ranks, layout = (4,), "(N, C, H, W)"
 
 
-class BatchNorm3d(_BatchNorm):
+class BatchNorm3d(BatchNorm):
     """BatchNorm over volumes (N, C, D, H, W)."""
 
     ranks, layout = (5,), "(N, C, D, H, W)"
 
 
 for _kind in (BatchNorm1d, BatchNorm2d, BatchNorm3d):
-    _kind.__doc__ = f"{_kind.__doc__}\n\n    {_BatchNorm.__doc__}"
-
-
-class _Population:
-    """Mean and variance of all values seen, merged batch by batch in float64.
-
-    Chan, Golub and LeVeque, 1979.
-    """
-
-    def __init__(self) -> None:
-        self.n = 0
-        self.mean: Any = 0.0  # an array from the first batch on
-        self.squares: Any = 0.0
-
-    def add(self, mean: Tensor, var: Tensor, n: int) -> None:
-        """Take in a batch of n values per channel."""
-        batch_mean, batch_var = (t.array.astype(np.float64) for t in (mean, var))
-        total = self.n + n
-        apart = batch_mean - self.mean
-        self.squares = self.squares + batch_var * n + apart * apart * (self.n * n / total)
-        self.mean = self.mean + apart * (n / total)
-        self.n = total
-
-
-def recompute_stats(model: Module, batches: Iterable[Any]) -> None:
-    """Set running statistics to those of the population: E[var] + Var[mean], exactly pooled.
-
-    Running averages lag behind weights that still move; this evaluates the final weights.  Modes,
-    weights and gradients stay as they are, and the order of the batches does not matter.  Modules
-    that `freeze()` holds keep their statistics.
-
-    Args:
-        model: every BatchNorm in it that tracks statistics is set.
-        batches: inputs of the model; of a tuple or list, the first element.
-
-    Raises:
-        ValueError: no batches.
-    """
-    norms = [
-        module
-        for module in model.modules()
-        if isinstance(module, _BatchNorm) and module.track_running_stats and not module.frozen
-    ]
-    populations = {id(module): _Population() for module in norms}
-    modes = [(module, module.training) for module in model.modules()]
-    seen = False
-    try:
-        model.eval()  # dropout and the like as in evaluation
-        for norm in norms:
-            norm.training = True
-        with no_grad(), received({key: each.add for key, each in populations.items()}):
-            for batch in batches:
-                seen = True
-                x = batch[0] if isinstance(batch, tuple | list) else batch
-                model(x if isinstance(x, Tensor) else Tensor(x))
-    finally:
-        for module, training in modes:
-            module.training = training
-    if not seen:
-        raise ValueError(
-            "recompute_stats got no batches: give at least one (a generator that was used up "
-            "gives none)"
-        )
-    for norm in norms:
-        _set_stats(norm, populations[id(norm)])
-
-
-def _set_stats(module: _BatchNorm, population: _Population) -> None:
-    running_mean, running_var, _ = module._running()
-    if population.n:
-        unbiased = population.squares / max(population.n - 1, 1)
-        for buffer, values in ((running_mean, population.mean), (running_var, unbiased)):
-            buffer.rebind(values.astype(buffer.dtype))
+    _kind.__doc__ = f"{_kind.__doc__}\n\n    {BatchNorm.__doc__}"

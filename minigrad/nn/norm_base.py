@@ -140,13 +140,3 @@ def received(receivers: Mapping[int, Receiver]) -> Iterator[None]:
         yield
     finally:
         _receivers.set(outer)
-
-
-@contextmanager
-def frozen_stats(model: Module) -> Iterator[None]:
-    """Inside, no BatchNorm or InstanceNorm of the model moves its running statistics.
-
-    In training mode it still normalises by its input.
-    """
-    with received({id(module): lambda mean, var, n: None for module in model.modules()}):
-        yield
