@@ -63,9 +63,14 @@ def draw(shape, seed=0, dtype=np.float64, mean=0.0, std=1.0):
     return np.random.default_rng(seed).normal(mean, std, shape).astype(dtype)
 
 
-def leaf(array):
+def leaf(array, device="cpu"):
     """A tensor on a copy of the array that collects a gradient."""
-    return mg.tensor(array, requires_grad=True)
+    return mg.tensor(array, requires_grad=True, device=device)
+
+
+def host(t):
+    """The values of a tensor of any device, as a NumPy array."""
+    return t.detach().cpu().numpy()
 
 
 def parameters(channels, dtype=np.float64):
@@ -74,12 +79,12 @@ def parameters(channels, dtype=np.float64):
     return signs.astype(dtype), np.linspace(-0.5, 0.8, channels).astype(dtype)
 
 
-def run(x, gamma, beta, dy, fused, eps=EPS):
-    """y, dx, dgamma, dbeta of F.batch_norm in training, as arrays."""
-    x, gamma, beta = leaf(x), leaf(gamma), leaf(beta)
+def run(x, gamma, beta, dy, fused, eps=EPS, device="cpu"):
+    """y, dx, dgamma, dbeta of F.batch_norm in training, as NumPy arrays."""
+    x, gamma, beta = (leaf(each, device) for each in (x, gamma, beta))
     y = F.batch_norm(x, None, None, gamma, beta, training=True, eps=eps, fused=fused)
-    found = mg.grad(y, [x, gamma, beta], mg.tensor(dy))
-    return tuple(t.numpy() for t in (y, *found))
+    found = mg.grad(y, [x, gamma, beta], mg.tensor(dy, device=device))
+    return tuple(host(t) for t in (y, *found))
 
 
 def worst(actual, expected):
