@@ -275,6 +275,43 @@ def batch_norm_grad(x, gamma, dy, axes, eps):
     return pulled(f, [x, gamma, torch.zeros_like(gamma)], dy)
 
 
+def batch_norm_relu(x, gamma, beta, axes, eps):
+    y, mean, var = batch_norm(x, gamma, beta, axes, eps)
+    return torch.relu(y), mean, var
+
+
+def batch_norm_relu_grad(x, gamma, out, dy, axes, eps):
+    return batch_norm_grad(x, gamma, torch.where(out <= 0, 0, dy), axes, eps)
+
+
+def layer_norm(x, gamma, beta, axes, along, eps):
+    """With the statistics; groups in the middle are what F.group_norm makes of (N, C, L)."""
+    if axes == along:
+        lengths = [x.shape[a] for a in axes]
+        y = F.layer_norm(x, lengths, gamma.reshape(lengths), beta.reshape(lengths), eps)
+    else:
+        y = layer_norm_composed(x, gamma, beta, axes, along, eps)
+    wide = x.detach().float() if x.dtype == torch.float16 else x.detach()
+    mean, var = wide.mean(axes), wide.var(axes, correction=0)
+    return y, mean.flatten(), var.flatten()
+
+
+def layer_norm_composed(x, gamma, beta, axes, along, eps):
+    beside = [n if i in along else 1 for i, n in enumerate(x.shape)]
+    c = x - x.mean(axes, keepdim=True)
+    r = torch.rsqrt((c * c).mean(axes, keepdim=True) + eps)
+    return gamma.reshape(beside) * (c * r) + beta.reshape(beside)
+
+
+def layer_norm_grad(x, gamma, dy, axes, along, eps):
+    f = lambda *xs: layer_norm_composed(*xs, axes, along, eps)  # noqa: E731
+    return pulled(f, [x, gamma, torch.zeros_like(gamma)], dy)
+
+
+def batch_norm_sums(x, dy, axes, eps):
+    return batch_norm_grad(x, torch.ones(x.shape[1], dtype=x.dtype), dy, axes, eps)[1:]
+
+
 def batch_norm_eval(x, mean, var, gamma, beta, axes, eps):
     kept = [1 if i in axes else n for i, n in enumerate(x.shape)]
     mean, var, gamma, beta = (v.reshape(kept) for v in (mean, var, gamma, beta))
@@ -383,7 +420,13 @@ PEERS = {
     ),
     "batch_norm": batch_norm,
     "batch_norm_grad": batch_norm_grad,
+    "batch_norm_sums": batch_norm_sums,
     "batch_norm_eval": batch_norm_eval,
+    "batch_norm_relu": batch_norm_relu,
+    "batch_norm_relu_grad": batch_norm_relu_grad,
+    "batch_norm_relu_eval": lambda *xs, **kw: torch.relu(batch_norm_eval(*xs, **kw)),
+    "layer_norm": layer_norm,
+    "layer_norm_grad": layer_norm_grad,
     **named("leaky_relu elu softplus silu gelu", F),
     "smooth_abs": lambda x, beta: F.smooth_l1_loss(
         x, torch.zeros_like(x), reduction="none", beta=beta

@@ -108,13 +108,25 @@ def test_one_group_is_layer_norm_and_as_many_as_channels_instance_norm():
 
 
 @kinds
-@pytest.mark.parametrize("fused", [True, False])
-def test_the_result_is_one_node_or_many(kind, fused):
-    x, weight, bias = (mg.tensor(a) for a in arguments(kind, Draw.seeded(0)))
+@pytest.mark.parametrize("affine", [True, False])
+def test_the_fused_form_is_one_op_each_way(kind, affine):
+    x, *weights = (mg.tensor(a, requires_grad=True) for a in arguments(kind, Draw.seeded(0)))
+    given = weights if affine else [None, None]
     names = []
-    with mg.watch(lambda op, *rest: names.append(op.name)):
-        KINDS[kind][0](x.requires_grad_(), weight, bias, fused=fused)
-    assert ("batch_norm" in names) == fused
+    with mg.watch(lambda event: names.append(event.name)):
+        y = KINDS[kind][0](x, *given)
+        mg.grad((y * y).sum(), x)
+    op = "batch_norm" if kind == "instance" else "layer_norm"
+    assert [name for name in names if "norm" in name] == [op, f"{op}_grad"]
+
+
+@kinds
+def test_the_composed_form_is_primitives(kind):
+    names = []
+    with mg.watch(lambda event: names.append(event.name)):
+        x, *weights = (mg.tensor(a, requires_grad=True) for a in arguments(kind, Draw.seeded(0)))
+        mg.grad(KINDS[kind][0](x, *weights, fused=False).sum(), x)
+    assert not [name for name in names if "norm" in name]
 
 
 @kinds

@@ -22,7 +22,10 @@ LEFT_OUT = {
     "_stacklevel": "of PyTorch's own warnings",
 }
 # arguments of ours that PyTorch has not
-ADDED = {"fused": "one node, or composed of primitives"}
+ADDED = {
+    "fused": "one node, or composed of primitives",
+    "relu": "BatchNorm with ReLU in one node",
+}
 OTHERWISE = {
     "pad": "its value is 0.0 by default, not None that means it",
     "Parameter": "dtype and device are added",

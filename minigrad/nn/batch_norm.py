@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..errors import ShapeError
 from ..tensor import Tensor
 from .functional import norm_steps as steps
@@ -26,6 +28,7 @@ class BatchNorm(RunningNorm):
         fused: one hand-written node (True), or composed of primitives; the same results and
             derivatives of every order.
         bias: False leaves the bias out.
+        relu: whether max(·, 0) follows, in the same node.
 
     Raises:
         ShapeError: a wrong rank or number of channels, or one value per channel in training.
@@ -34,6 +37,26 @@ class BatchNorm(RunningNorm):
     ranks: tuple[int, ...]
     layout: str
 
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        fused: bool = True,
+        device: str | None = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+        relu: bool = False,
+    ) -> None:
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, fused, device, dtype,
+            bias=bias,
+        )  # fmt: skip
+        self.relu = relu
+
     def forward(self, x: Tensor) -> Tensor:
         """x and the result have the layout of the class."""
         if isinstance(x, Tensor) and (x.ndim not in self.ranks or x.shape[1] != self.num_features):
@@ -41,13 +64,15 @@ class BatchNorm(RunningNorm):
                 f"{type(self).__name__}({self.num_features}) got x of shape {x.shape}: it must "
                 f"be {self.layout} with C = {self.num_features}"
             )
-        steps.check_input("batch_norm", x, [self.weight, self.bias], self.eps)
-        y = self._by_running(x)
+        steps.check_input(type(self).__name__, x, [self.weight, self.bias], self.eps)
+        y = self._by_running(x, self.relu)
         if y is not None:
             return y
         if self.training:
-            steps.check_enough_values(x)
-        y, mean, var = steps.normalise_by_batch(x, self.weight, self.bias, self.eps, self.fused)
+            steps.check_enough_values(type(self).__name__, x)
+        y, mean, var = steps.normalise_by_batch(
+            x, self.weight, self.bias, self.eps, self.fused, self.relu
+        )
         if x.size:
             self._seen(mean, var, x.size // self.num_features)
         return y
@@ -56,6 +81,10 @@ class BatchNorm(RunningNorm):
         super()._move(mean, var, n)
         _, _, count = self._running()
         count.rebind(count.array + 1)
+
+    def extra_repr(self) -> str:
+        """Options, as the constructor takes them."""
+        return super().extra_repr() + ", relu=True" * self.relu
 
 
 class BatchNorm1d(BatchNorm):

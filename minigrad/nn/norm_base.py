@@ -32,6 +32,10 @@ _receivers: ContextVar[Mapping[int, Receiver]] = ContextVar(
 )
 
 
+def held(mean: Tensor, var: Tensor, n: int) -> None:
+    """The receiver by which running statistics stay as they are."""
+
+
 class AffineNorm(Module):
     """weight and bias after a normalisation; subclasses normalise."""
 
@@ -71,8 +75,8 @@ class RunningNorm(AffineNorm):
         bias: bool = True,
     ) -> None:
         check_count("num_features", num_features)
-        if momentum is not None and not 0 <= momentum <= 1:
-            raise ValueError(f"momentum was given as {momentum}: give 0 to 1, or None to average")
+        if momentum is not None:
+            steps.check_momentum(type(self).__name__, momentum)
         steps.check_eps(type(self).__name__, eps)
         self.num_features, self.eps, self.momentum, self.fused = num_features, eps, momentum, fused
         self.affine = affine
@@ -98,18 +102,21 @@ class RunningNorm(AffineNorm):
         self.reset_running_stats()
         super().reset_parameters()
 
-    def _by_running(self, x: Tensor) -> Tensor | None:
+    def _by_running(self, x: Tensor, relu: bool = False) -> Tensor | None:
         """x normalised by the running statistics, where these are to be used."""
         if self.training or self.running_mean is None or self.running_var is None:
             return None
-        return steps.normalise_with(
-            x, self.running_mean, self.running_var, self.weight, self.bias, self.eps, self.fused
-        )
+        given = self.running_mean, self.running_var, self.weight, self.bias
+        return steps.normalise_with(x, *given, self.eps, self.fused, relu)
 
     def _seen(self, mean: Tensor, var: Tensor, n: int) -> None:
         """Hand on the mean and biased variance of a batch with n values for each."""
         if self.training and self.running_mean is not None and not recomputing.get():
-            _receivers.get().get(id(self), self._move)(mean, var, n)
+            (self._receiver() or self._move)(mean, var, n)
+
+    def _receiver(self) -> Receiver | None:
+        """Who takes the statistics of a batch instead of the running ones, if anybody."""
+        return _receivers.get().get(id(self))
 
     def _move(self, mean: Tensor, var: Tensor, n: int) -> None:
         """The running statistics take in one batch."""

@@ -29,14 +29,14 @@ from .sums import count, kept_shape, total
 
 def batch_norm_reference(x, gamma, beta, *, axes, eps):
     """Composed: gamma · (x - mean) / √(var + eps) + beta, and each channel's mean and variance."""
-    c, mean, var = _moments(wide(x), axes)
+    c, mean, var = moments(wide(x), axes)
     y = _channels(gamma, x, axes) * (c * rsqrt(var + eps)) + _channels(beta, x, axes)
     return like(y, x), reshape(mean, (-1,)), reshape(var, (-1,))
 
 
 def batch_norm_grad_reference(x, gamma, dy, *, axes, eps):
     """Composed: dx, dgamma and dbeta by the closed form (see `batch_norm_grad`)."""
-    c, _, var = _moments(wide(x), axes)
+    c, _, var = moments(wide(x), axes)
     r = rsqrt(var + eps)
     xhat, dy = c * r, wide(dy)
     n = count(x.shape, axes) or 1
@@ -45,13 +45,21 @@ def batch_norm_grad_reference(x, gamma, dy, *, axes, eps):
     return like(dx, x), reshape(dgamma, (-1,)), reshape(dbeta, (-1,))
 
 
+def batch_norm_sums_reference(x, dy, *, axes, eps):
+    """Composed: dgamma and dbeta (see `batch_norm_grad`)."""
+    c, _, var = moments(wide(x), axes)
+    dy = wide(dy)
+    dgamma, dbeta = sum(dy * (c * rsqrt(var + eps)), axes), sum(dy, axes)
+    return reshape(dgamma, (-1,)), reshape(dbeta, (-1,))
+
+
 def batch_norm_eval_reference(x, mean, var, gamma, beta, *, axes, eps):
     """Composed: the affine map gamma · (x - mean) / √(var + eps) + beta with given statistics."""
     mean, var, gamma, beta = (_channels(each, x, axes) for each in (mean, var, gamma, beta))
     return like(gamma * ((wide(x) - mean) * rsqrt(var + eps)) + beta, x)
 
 
-def _moments(x, axes):
+def moments(x, axes):
     """x less its mean, the mean, and the biased variance; 0 for an empty batch."""
     n = count(x.shape, axes) or 1
     m = sum(x, axes, keepdims=True) / n
@@ -80,16 +88,23 @@ def batch_norm(xp, x, gamma, beta, *, axes, eps):
     >>> y.tolist(), mean.tolist(), var.tolist()
     ([[-1.0], [1.0]], [2.0], [1.0])
     """
-    c, var, hint = _normaliser(xp, wide(x), axes, eps)
+    c, var, hint = normaliser(xp, wide(x), axes, eps)
     m, d, r = hint
-    c *= _as(r * _kept(gamma, r), c)
-    c += _as(_kept(beta, r), c)
-    return (like(c, x), (m + d).reshape(-1), _as(var.reshape(-1), c)), hint
+    c *= rounded(r * _kept(gamma, r), c)
+    c += rounded(_kept(beta, r), c)
+    return (like(c, x), (m + d).reshape(-1), rounded(var.reshape(-1), c)), hint
 
 
 @batch_norm.vjp
-def _(g, x, gamma, axes, eps, hint):
-    return batch_norm_grad(x, gamma, g, axes=axes, eps=eps, hint=hint)
+def _(g, x, gamma, needs, axes, eps, hint):
+    if needs[0]:
+        return wanted(needs, *batch_norm_grad(x, gamma, g, axes=axes, eps=eps, hint=hint))
+    return wanted(needs, None, *batch_norm_sums(x, g, axes=axes, eps=eps, hint=hint))
+
+
+def wanted(needs, *gradients):
+    """The gradients that somebody needs."""
+    return [g if need else None for g, need in zip(gradients, needs, strict=True)]
 
 
 @fused(reference=batch_norm_grad_reference)
@@ -104,18 +119,41 @@ def batch_norm_grad(xp, x, gamma, dy, *, axes, eps, hint=None):
     >>> dx.tolist(), dgamma.tolist(), dbeta.tolist()
     ([[0.0], [0.0]], [2.0], [2.0])
     """
-    x_, dy = wide(x), wide(dy)
-    m, d, r = hint or _normaliser(xp, x_, axes, eps)[2]
+    m, d, r = hint or normaliser(xp, wide(x), axes, eps)[2]
+    dx, dgamma, dbeta = _sums(xp, x, dy, axes, (m, d, r))
     n = count(x.shape, axes) or 1
-    dx = x_ - m  # = c + d; d is taken out of the sums, which is cheaper than out of every value
-    dbeta = total(xp, dy, axes)
-    dgamma = (total(xp, dy * dx, axes) - d * dbeta) * r
     slope = dgamma * r / n
-    dx *= _as(-slope, dx)
+    dx *= rounded(-slope, dx)
     dx += dy
-    dx += _as(d * slope - dbeta / n, dx)
-    dx *= _as(r * _kept(gamma, r), dx)
-    return like(dx, x), _as(dgamma.reshape(-1), dx), _as(dbeta.reshape(-1), dx)
+    dx += rounded(d * slope - dbeta / n, dx)
+    dx *= rounded(r * _kept(gamma, r), dx)
+    return like(dx, x), rounded(dgamma.reshape(-1), dx), rounded(dbeta.reshape(-1), dx)
+
+
+@fused(reference=batch_norm_sums_reference)
+def batch_norm_sums(xp, x, dy, *, axes, eps, hint=None):
+    """dgamma, dbeta: all that a first layer is asked for, whose x wants no gradient.
+
+    dgamma = Σ dy x̂,  dbeta = Σ dy
+
+    >>> from minigrad.ops.batch_norm import batch_norm_sums
+    >>> x, dy = mg.tensor([[1.0], [3.0]]), mg.tensor([[0.0], [2.0]])
+    >>> dgamma, dbeta = batch_norm_sums(x, dy, axes=(0,), eps=0.0)
+    >>> dgamma.tolist(), dbeta.tolist()
+    ([2.0], [2.0])
+    """
+    hint = hint or normaliser(xp, wide(x), axes, eps)[2]
+    c, dgamma, dbeta = _sums(xp, x, dy, axes, hint)
+    return rounded(dgamma.reshape(-1), c), rounded(dbeta.reshape(-1), c)
+
+
+def _sums(xp, x, dy, axes, hint):
+    """x - m, which is c + d (fresh memory), dgamma and dbeta."""
+    m, d, r = hint
+    c, dy = wide(x) - m, wide(dy)
+    dbeta = total(xp, dy, axes)
+    # d is taken out of the sums, which is cheaper than out of every value
+    return c, (total(xp, dy * c, axes) - d * dbeta) * r, dbeta
 
 
 @fused(reference=batch_norm_eval_reference)
@@ -132,17 +170,17 @@ def batch_norm_eval(xp, x, mean, var, gamma, beta, *, axes, eps):
     kept = kept_shape(x.shape, axes)
     c = wide(x) - mean.reshape(kept).astype(wide(x).dtype)
     r = 1 / xp.sqrt(var.reshape(kept).astype(np.float64) + eps)
-    c *= _as(r * _kept(gamma, r), c)
-    c += _as(_kept(beta, r), c)
+    c *= rounded(r * _kept(gamma, r), c)
+    c += rounded(_kept(beta, r), c)
     return like(c, x)
 
 
-def _normaliser(xp, x, axes, eps):
+def normaliser(xp, x, axes, eps):
     """c = x - mean (fresh memory), the variance, and the hint: mean = m + d, r = 1/√(var + eps)."""
     n = count(x.shape, axes) or 1
-    m = _as(total(xp, x, axes) / n, x)
+    m = rounded(total(xp, x, axes) / n, x)
     c = x - m
-    d = _as(total(xp, c, axes) / n, x)
+    d = rounded(total(xp, c, axes) / n, x)
     c -= d
     m, d = m + d, d - ((m + d) - m)  # m is now the nearest to the mean, so a constant's x - m is 0
     var = total(xp, c * c, axes) / n
@@ -154,7 +192,7 @@ def _kept(value, like):
     return value if isinstance(value, int | float) else value.reshape(like.shape)
 
 
-def _as(value, like):
+def rounded(value, like):
     """A channel's numbers in the dtype of the array that they meet: rounded once, here."""
     return value.astype(like.dtype) if hasattr(value, "dtype") else value
 
@@ -162,7 +200,7 @@ def _as(value, like):
 # ---- samples -------------------------------------------------------------------------------------
 
 
-def _batch(draw):
+def batch(draw):
     """x (N, C, …), empty or spread over more than 1 in a channel, its axes and eps, and (C,)."""
     shape = (draw.one_of(0, 2, 3, 4), draw.integer(1, 2), *draw.shape(most=2, side=(1, 2)))
     x = nonzero(draw, shape)
@@ -172,18 +210,24 @@ def _batch(draw):
 
 @batch_norm.samples
 def _train_samples(draw):
-    x, statics, channels = _batch(draw)
+    x, statics, channels = batch(draw)
     return (x, anything(draw, channels), anything(draw, channels)), statics
 
 
 @batch_norm_grad.samples
 def _grad_samples(draw):
-    x, statics, channels = _batch(draw)
+    x, statics, channels = batch(draw)
     return (x, anything(draw, channels), anything(draw, x.shape)), statics
+
+
+@batch_norm_sums.samples
+def _sums_samples(draw):
+    x, statics, _ = batch(draw)
+    return (x, anything(draw, x.shape)), statics
 
 
 @batch_norm_eval.samples
 def _eval_samples(draw):
-    x, statics, channels = _batch(draw)
+    x, statics, channels = batch(draw)
     given = [domain(draw, channels) for domain in (anything, positive, anything, anything)]
     return (x, *given), statics

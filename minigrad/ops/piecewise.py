@@ -9,6 +9,7 @@ from ..dtypes import WHOLE
 from ..errors import DTypeError
 from ..op import op
 from ..samples import anything, apart, bits, elementwise
+from .select import select
 
 
 @op(
@@ -29,7 +30,7 @@ def where(xp, condition, a, b):
     >>> mg.where(mg.tensor([True, False]), mg.tensor([1.0, 2.0]), 0.0)
     tensor([1., 0.])
     """
-    return xp.where(condition if hasattr(condition, "shape") else xp.asarray(condition), a, b)
+    return select(xp, condition if hasattr(condition, "shape") else xp.asarray(condition), a, b)
 
 
 def _zero(g):

@@ -87,6 +87,33 @@ def run(x, gamma, beta, dy, fused, eps=EPS, device="cpu"):
     return tuple(host(t) for t in (y, *found))
 
 
+def trained(fused, eps=EPS):
+    """Batch norm by the batch, as a function of x, weight and bias."""
+    return lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True, eps=eps, fused=fused)
+
+
+def evaluated(fused, eps=EPS):
+    """Batch norm by given statistics, as a function of all five inputs."""
+    return lambda x, mean, var, w, b: F.batch_norm(x, mean, var, w, b, eps=eps, fused=fused)
+
+
+def training_inputs(shape, seed=0):
+    """Arrays for `trained`: x, and `parameters`."""
+    return [draw(shape, seed, mean=0.3), *parameters(shape[1])]
+
+
+def eval_inputs(shape):
+    """Arrays for `evaluated`, of three channels whose statistics are not 0 and 1."""
+    mean, var = np.array([0.3, 0.7, -0.4]), np.array([0.5, 1.5, 0.9])
+    return [draw(shape, 1), mean, var, *parameters(shape[1])]
+
+
+def assert_near(found, expected, rtol=1e-10, atol=1e-13):
+    """Two sequences of arrays are equal one by one, to the last few digits of float64."""
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=rtol, atol=atol)
+
+
 def worst(actual, expected):
     """The largest difference, relative to the largest expected value."""
     actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)

@@ -23,13 +23,14 @@ from .dropout import dropout
 from .embedding import embedding
 from .linear import linear
 from .loss import binary_cross_entropy_with_logits, l1_loss, mse_loss, smooth_l1_loss
-from .norm import batch_norm, group_norm, instance_norm, layer_norm
+from .norm import batch_norm, batch_norm_relu, group_norm, instance_norm, layer_norm
 from .pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 
 __all__ = [
     "adaptive_avg_pool2d",
     "avg_pool2d",
     "batch_norm",
+    "batch_norm_relu",
     "binary_cross_entropy_with_logits",
     "conv1d",
     "conv2d",

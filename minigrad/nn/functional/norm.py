@@ -1,4 +1,4 @@
-"""Normalisation as functions: all of it is the op `batch_norm`, with statistics over other axes."""
+"""Normalisation as functions: two ops, with statistics over other axes."""
 
 from __future__ import annotations
 
@@ -47,17 +47,57 @@ def batch_norm(
         ValueError: a negative eps, or no statistics to evaluate with.
         DTypeError: x holds integers.
     """
-    steps.check_input("batch_norm", x, [running_mean, running_var, weight, bias], eps)
+    return _batch_norm(
+        "batch_norm", x, running_mean, running_var, weight, bias, training, momentum, eps, fused
+    )
+
+
+def batch_norm_relu(
+    x: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    fused: bool = True,
+) -> Tensor:
+    """`relu(batch_norm(x, ...))` as one node: neither keeps an array for the other.
+
+    Arguments, result and errors are those of `batch_norm`.
+    """
+    return _batch_norm(
+        "batch_norm_relu", x, running_mean, running_var, weight, bias, training, momentum, eps,
+        fused, relu=True,
+    )  # fmt: skip
+
+
+def _batch_norm(
+    name: str,
+    x: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+    fused: bool,
+    relu: bool = False,
+) -> Tensor:
+    steps.check_input(name, x, [running_mean, running_var, weight, bias], eps)
+    steps.check_momentum(name, momentum)
     if not training:
         if running_mean is None or running_var is None:
             raise ValueError(
-                "batch_norm with training=False needs running_mean and running_var: give both, "
+                f"{name} with training=False needs running_mean and running_var: give both, "
                 "or training=True"
             )
-        return steps.normalise_with(x, running_mean, running_var, weight, bias, eps, fused)
-    steps.check_distinct("batch_norm", running_mean, running_var)
-    steps.check_enough_values(x)
-    y, mean, var = steps.normalise_by_batch(x, weight, bias, eps, fused)
+        return steps.normalise_with(x, running_mean, running_var, weight, bias, eps, fused, relu)
+    steps.check_distinct(name, running_mean, running_var)
+    steps.check_enough_values(name, x)
+    y, mean, var = steps.normalise_by_batch(x, weight, bias, eps, fused, relu)
     if x.size and not recomputing.get():
         steps.move_both(running_mean, running_var, mean, var, x.size // x.shape[1], momentum)
     return y
@@ -99,8 +139,9 @@ def layer_norm(
             f"layer_norm got x of shape {x.shape} for normalized_shape {shape}: x must end in it"
         )
     steps.check_shapes("layer_norm", x, [weight, bias], shape)
-    y, _, _ = steps.normalise(x, tuple(range(first, x.ndim)), eps, fused)
-    return steps.affine(y, weight, bias, shape, x)
+    gamma, beta = (t if t is None or t.ndim == 1 else t.reshape(-1) for t in (weight, bias))
+    axes = tuple(range(first, x.ndim))
+    return steps.normalise_layers(x, gamma, beta, axes, axes, eps, fused)
 
 
 def group_norm(
@@ -134,9 +175,10 @@ def group_norm(
     """
     steps.check_input("group_norm", x, [weight, bias], eps)
     steps.check_groups("group_norm", num_groups, x.shape[1])
-    rows = x.reshape(x.shape[0], num_groups, math.prod(x.shape[1:]) // num_groups)
-    y, _, _ = steps.normalise(rows, (2,), eps, fused)
-    return steps.affine(y.reshape(x.shape), weight, bias, steps.channel_shape(x), x)
+    n, channels, *lengths = x.shape
+    groups = x.reshape(n, num_groups, channels // num_groups, math.prod(lengths))
+    y = steps.normalise_layers(groups, weight, bias, (2, 3), (1, 2), eps, fused)
+    return y.reshape(x.shape)
 
 
 def instance_norm(
@@ -174,6 +216,7 @@ def instance_norm(
         DTypeError: x holds integers.
     """
     steps.check_input("instance_norm", x, [running_mean, running_var, weight, bias], eps)
+    steps.check_momentum("instance_norm", momentum)
     if not use_input_stats:
         if running_mean is None or running_var is None:
             raise ValueError(

@@ -1,7 +1,7 @@
 """What the normalisations share: checks of arguments, and the steps between them and the ops.
 
-The op `batch_norm` takes robust statistics over any axes; weight and bias that do not have its
-groups' shape follow it as ordinary ops.
+Two ops serve all: `batch_norm`, whose weights are one for each of its statistics, and `layer_norm`,
+whose weights differ within what is normalised together.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...backend import Array
-from ...dtypes import is_whole
+from ...dtypes import is_number, is_whole
 from ...errors import ShapeError
 from ...ops import batch_norm as ops
-from ...ops.reduce import like, wide
+from ...ops import batch_norm_relu as relu_ops
+from ...ops.layer_norm import layer_norm, layer_norm_reference
+from ...ops.shape import broadcast_to
 from ...tensor import Tensor
 from ..checks import check_floating
 
@@ -44,10 +46,30 @@ def check_shapes(
             )
 
 
-def check_eps(name: str, eps: float) -> None:
-    """What is added to a variance may not be negative."""
+def check_eps(name: str, eps: Any) -> None:
+    """What is added to a variance may not be negative.
+
+    Raises:
+        TypeError: it is no number.
+        ValueError: it is negative or NaN.
+    """
+    if not is_number(eps):
+        raise TypeError(f"{name} got eps={eps!r}: give a number of 0 or more (1e-5 is usual)")
     if not eps >= 0:
         raise ValueError(f"{name} got eps={eps}: it must be 0 or more (1e-5 is usual)")
+
+
+def check_momentum(name: str, momentum: Any) -> None:
+    """The weight of the new batch is a share.
+
+    Raises:
+        TypeError: it is no number.
+        ValueError: it is not from 0 to 1.
+    """
+    if not is_number(momentum):
+        raise TypeError(f"{name} got momentum={momentum!r}: give a number from 0 to 1")
+    if not 0 <= momentum <= 1:
+        raise ValueError(f"{name} got momentum={momentum}: it must be from 0 to 1")
 
 
 def check_distinct(name: str, running_mean: Tensor | None, running_var: Tensor | None) -> None:
@@ -81,11 +103,11 @@ def last_lengths(shape: int | Sequence[int]) -> tuple[int, ...]:
     return tuple([int(n) for n in given])
 
 
-def check_enough_values(x: Tensor) -> None:
+def check_enough_values(name: str, x: Tensor) -> None:
     """In training, one value per channel has no variance to speak of."""
     if x.size and x.size == x.shape[1]:
         raise ShapeError(
-            f"batch_norm got one value per channel in training (x of shape {x.shape}), whose "
+            f"{name} got one value per channel in training (x of shape {x.shape}), whose "
             "variance says nothing: give a larger batch (drop_last=True leaves a last odd one "
             "out), or call .eval() to use the running statistics"
         )
@@ -94,14 +116,32 @@ def check_enough_values(x: Tensor) -> None:
 # ---- the steps -----------------------------------------------------------------------------------
 
 
+# (fused, relu) -> the op, and with given statistics
+BY_BATCH = {
+    (True, False): ops.batch_norm,
+    (False, False): ops.batch_norm_reference,
+    (True, True): relu_ops.batch_norm_relu,
+    (False, True): relu_ops.batch_norm_relu_reference,
+}
+BY_GIVEN = {
+    (True, False): ops.batch_norm_eval,
+    (False, False): ops.batch_norm_eval_reference,
+    (True, True): relu_ops.batch_norm_relu_eval,
+    (False, True): relu_ops.batch_norm_relu_eval_reference,
+}
+
+
 def normalise_by_batch(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, fused: bool
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    eps: float,
+    fused: bool,
+    relu: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """y and the batch's mean and biased variance (C,), which carry no gradient."""
     axes = (0, *range(2, x.ndim))
-    gamma, beta = 1.0 if weight is None else weight, 0.0 if bias is None else bias
-    op = ops.batch_norm if fused else ops.batch_norm_reference
-    y, mean, var = op(x, gamma, beta, axes=axes, eps=eps)
+    y, mean, var = BY_BATCH[fused, relu](x, *_filled(weight, bias), axes=axes, eps=eps)
     return y, mean.detach(), var.detach()
 
 
@@ -119,36 +159,27 @@ def normalise_by_instance(
             "variance says nothing: give (N, C, …) with more after the channels, or normalise by "
             "running statistics (use_input_stats=False; .eval() with track_running_stats=True)"
         )
-    y, *statistics = normalise(x, tuple(range(2, x.ndim)), eps, fused)
-    batch = max(x.shape[0], 1)
-    mean, var = (s.detach().reshape(x.shape[:2]).sum(0) / batch for s in statistics)
-    return affine(y, weight, bias, channel_shape(x), x), mean, var
-
-
-def normalise(
-    x: Tensor, axes: tuple[int, ...], eps: float, fused: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """(x - mean) / √(var + eps) in float32 or wider, mean and biased variance of each group."""
-    op = ops.batch_norm if fused else ops.batch_norm_reference
-    y, mean, var = op(wide(x), 1.0, 0.0, axes=axes, eps=eps)
+    own = x.shape[:2]  # one statistic for each sample and channel, so weights as well
+    each = [t if t is None else broadcast_to(t, own).reshape(-1) for t in (weight, bias)]
+    axes = tuple(range(2, x.ndim))
+    y, *statistics = BY_BATCH[fused, False](x, *_filled(*each), axes=axes, eps=eps)
+    mean, var = (s.detach().reshape(own).sum(0) / max(own[0], 1) for s in statistics)
     return y, mean, var
 
 
-def affine(
-    y: Tensor, weight: Tensor | None, bias: Tensor | None, shape: tuple[int, ...], x: Tensor
+def normalise_layers(
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    axes: tuple[int, ...],
+    along: tuple[int, ...],
+    eps: float,
+    fused: bool,
 ) -> Tensor:
-    """weight · y + bias, both in this shape; rounded once, to x's dtype."""
-    if weight is not None:
-        y = y * weight.reshape(shape)
-    if bias is not None:
-        y = y + bias.reshape(shape)
-    rounded: Tensor = like(y, x)
-    return rounded
-
-
-def channel_shape(x: Tensor) -> tuple[int, ...]:
-    """The shape in which one value per channel meets x."""
-    return (x.shape[1], *[1] * (x.ndim - 2))
+    """x normalised over `axes`, with weight and bias (flat) along others."""
+    op = layer_norm if fused else layer_norm_reference
+    y, _, _ = op(x, *_filled(weight, bias), axes=axes, along=along, eps=eps)
+    return y
 
 
 def normalise_with(
@@ -159,12 +190,16 @@ def normalise_with(
     bias: Tensor | None,
     eps: float,
     fused: bool,
+    relu: bool = False,
 ) -> Tensor:
     """The affine map by given statistics."""
-    op = ops.batch_norm_eval if fused else ops.batch_norm_eval_reference
-    gamma, beta = 1.0 if weight is None else weight, 0.0 if bias is None else bias
-    y: Tensor = op(x, mean, var, gamma, beta, axes=(0, *range(2, x.ndim)), eps=eps)
-    return y
+    axes = (0, *range(2, x.ndim))
+    return BY_GIVEN[fused, relu](x, mean, var, *_filled(weight, bias), axes=axes, eps=eps)
+
+
+def _filled(weight: Tensor | None, bias: Tensor | None) -> tuple[Tensor | float, Tensor | float]:
+    """What None stands for: weight 1, bias 0."""
+    return 1.0 if weight is None else weight, 0.0 if bias is None else bias
 
 
 def unbiased(var: Array, n: int) -> Array:
