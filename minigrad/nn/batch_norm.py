@@ -1,4 +1,80 @@
-"""Batch normalisation as a module."""
+"""Batch normalisation as a module, what it promises, and how others define it.
+
+Ioffe and Szegedy, 2015 (arXiv 1502.03167).  For each channel, over the n values that a batch has in
+it (n = N·H·W for images):
+
+    mean = Σ x / n,  var = Σ (x - mean)² / n,  x̂ = (x - mean) / √(var + eps),  y = weight · x̂ + bias
+    running_mean ← (1 - momentum) · running_mean + momentum · mean
+    running_var  ← (1 - momentum) · running_var  + momentum · var · n / (n - 1)
+
+So the biased variance normalises and the unbiased one is stored; eps stands inside the root and
+nowhere else; weight and bias have the shape of the channels, (C,).  In evaluation the running
+statistics stand for mean and var.
+
+The statistics are robust: a constant channel gives exactly bias at any magnitude, and far from zero
+no digits are lost.  Any order of derivative is right through both forms, fused and composed.
+
+A lecture's example (F. Fleuret, AMMI, 2018): the standard deviations exceed weight because `std`
+divides by n - 1, a factor of √(1000/999).
+
+    >>> from minigrad import nn
+    >>> x = mg.randn(1000, 3) * mg.tensor([2.0, 5.0, 10.0]) + mg.tensor([-10.0, 25.0, 3.0])
+    >>> bn = nn.BatchNorm1d(3)
+    >>> with mg.no_grad():
+    ...     _ = bn.bias.copy_(mg.tensor([2.0, 4.0, 8.0]))
+    ...     _ = bn.weight.copy_(mg.tensor([1.0, 2.0, 3.0]))
+    >>> y = bn(x).detach()
+    >>> y.mean(0).round(decimals=4)
+    tensor([2., 4., 8.])
+    >>> y.std(0).round(decimals=4)
+    tensor([1.0005, 2.001 , 3.0015])
+
+An introduction's: the standard deviation falls short of 1 because of eps.  Values from 0 to 1 have
+a variance of 1/12, which makes it 1 / √(1 + 12 · 1e-5).
+
+    >>> m = nn.BatchNorm2d(64)
+    >>> out = m(mg.rand(32, 64, 68, 68))
+    >>> out.shape
+    (32, 64, 68, 68)
+    >>> abs(out.mean().item()) < 1e-6, round(out.std().item(), 5)
+    (True, 0.99994)
+
+Introductions that people learn from, these among them, have some of this otherwise:
+
+- "running = momentum · running + (1 - momentum) · sample, with momentum = 0.1" keeps 10 % of the
+  history at every step; PyTorch's 0.1, and ours, keeps 90 %.
+- eps is not used for the running statistics: it is added where the root is taken, and not stored.
+- σ̂ is at times the name of var + eps, by which nothing is divided before the root is taken.
+- weight and bias do not have the shape of x.
+- "In a batch of one, every hidden unit is 0": it is bias, and its gradient is 0.  Here that is an
+  error in training.
+- Σ dx = 0 and Σ dx x̂ = 0 (but for eps) whatever the loss.  So dy = 1 gives dx = 0, and so do two
+  values per channel: checks on these are no evidence that a backward is right.
+
+What others mean, where `decay = 1 - momentum`:
+
+    system             momentum, default     eps            running var  normalises by  one value
+    ─────────────────  ────────────────────  ─────────────  ───────────  ─────────────  ─────────
+    minigrad, PyTorch  of the new, 0.1 (1)   1e-5           unbiased     biased         an error
+    tinygrad           of the new, 0.1       1e-5           unbiased     biased         an error
+    mlx                of the new, 0.1       1e-5, above 0  unbiased(2)  biased         an error
+    Chainer            of the old, 0.9       2e-5           unbiased(3)  biased         a warning
+    DeZero             of the old, 0.9       2e-5           unbiased     biased         silent
+    flax (linen, nnx)  of the old, 0.99      1e-5           biased       biased (4)     silent
+    equinox "batch"    of the old, 0.99      1e-5           biased       biased         silent
+    equinox "ema"      of the old, 0.99      1e-5           biased       running (5)    silent
+    numpy-ml           of the old, 0.9       1e-5           biased       biased         silent
+    thinc, to 2019     of the new, 0.1       1e-8 and 1e-5  biased+eps   renorm r, d    silent
+    needle             of the new, 0.1       1e-5           biased       biased         –
+    darknet, CPU       of the new, 0.1       1e-5 (6)       unbiased     unbiased       infinite
+    darknet, CUDA      of the new, 0.01      1e-5 (7)       biased       biased         –
+    MyGrad             no running state      must be given  –            biased         silent
+    NumPyNet           no running state      1e-8           –            biased (8)     –
+
+    (1) None: the exact average of all batches.  (2) Since August 2026.  (3) n / max(n - 1, 1).
+    (4) From E[x²] - E[x]², by default.  (5) And differentiates through them.  (6) Outside of the
+    root in one place.  (7) 1e-6 backward.  (8) Each pixel by itself.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +92,9 @@ class BatchNorm(RunningNorm):
     In training, mean and biased variance of the batch normalise, and the running statistics move
     (also under `no_grad`; `nn.frozen_stats(model)` stops them).  In evaluation the running
     statistics normalise.
+
+    A batch of nothing gives nothing, and moves nothing.  NaN or infinity in a channel spoils its
+    outputs and its running statistics, until `reset_running_stats()`, and no bit of the others.
 
     Args:
         num_features: C, the number of channels.
