@@ -8,10 +8,10 @@ import gc
 import importlib
 import os
 import sys
-from contextlib import contextmanager
 
 import cupy_standin
 import pytest
+from cupy_replaced import cupy_replaced
 from hypothesis import HealthCheck, settings
 
 import minigrad as mg
@@ -50,33 +50,6 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line(
             f"{len(laws.OPS)} ops in the registry, {len(laws.LAWS)} laws, cases: {tried}"
         )
-
-
-@contextmanager
-def cupy_replaced(modules):
-    """Inside, `import cupy` finds these modules, and minigrad has not met CuPy yet."""
-    known = backend._by_name.copy(), backend._by_type.copy(), backend.XP.copy()
-    tables = backend._by_name, backend._by_type, backend.XP
-    before = cupy_standin.install(modules)
-    loaded = forget_backend()
-    try:
-        yield
-    finally:
-        cupy_standin.restore(before)
-        forget_backend()
-        if loaded is not None:
-            sys.modules["minigrad.backend.cupy"] = loaded
-        for table, entries in zip(tables, known, strict=True):
-            table.clear()
-            table.update(entries)
-
-
-def forget_backend():
-    """Make minigrad load its CuPy backend anew when it is next asked for."""
-    old = backend._by_name.pop("cuda", None)
-    if old is not None:
-        del backend._by_type[old.array_type], backend.XP[old.array_type]
-    return sys.modules.pop("minigrad.backend.cupy", None)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import sys
 import cupy_standin
 import numpy as np
 import pytest
-from conftest import cupy_replaced
+from cupy_replaced import cupy_replaced
 from cupy_standin import hidden_copies
 
 import minigrad as mg

@@ -105,7 +105,7 @@ def test_writing_is_the_same_on_a_gpu(data, standin_once):
 def standin_once():
     """The stand-in, once for all examples of a test."""
     import cupy_standin
-    from conftest import cupy_replaced
+    from cupy_replaced import cupy_replaced
 
     from minigrad import backend
 

@@ -24,6 +24,8 @@ WITHOUT_PEER = {
     "Sequential": "its parts are compared, and whole models in test_peer_models.py",
     "ModuleList": "it computes nothing",
     "ModuleDict": "it computes nothing",
+    **{f"GhostBatchNorm{rank}d": "PyTorch has none" for rank in (1, 2, 3)},
+    **{f"BatchRenorm{rank}d": "PyTorch has none" for rank in (1, 2, 3)},
 }
 
 

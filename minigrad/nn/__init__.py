@@ -15,13 +15,17 @@ from .activation import (
     Tanh,
 )
 from .batch_norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
+from .batch_renorm import BatchRenorm1d, BatchRenorm2d, BatchRenorm3d
 from .container import ModuleDict, ModuleList, Sequential
 from .conv import Conv1d, Conv2d, ConvTranspose2d
 from .dropout import Dropout
 from .embedding import Embedding
+from .fold import fold_batch_norm
+from .ghost_batch_norm import GhostBatchNorm1d, GhostBatchNorm2d, GhostBatchNorm3d
 from .linear import Linear
 from .loss import BCEWithLogitsLoss, CrossEntropyLoss, L1Loss, MSELoss, NLLLoss, SmoothL1Loss
 from .module import Module
+from .monte_carlo import mc_batch_norm
 from .norm import GroupNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d, LayerNorm
 from .parameter import Buffer, Parameter
 from .penalty import l1_penalty, l2_penalty
@@ -39,6 +43,9 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
+    "BatchRenorm1d",
+    "BatchRenorm2d",
+    "BatchRenorm3d",
     "Buffer",
     "Conv1d",
     "Conv2d",
@@ -47,6 +54,9 @@ __all__ = [
     "Dropout",
     "Embedding",
     "Flatten",
+    "GhostBatchNorm1d",
+    "GhostBatchNorm2d",
+    "GhostBatchNorm3d",
     "GroupNorm",
     "Identity",
     "InstanceNorm1d",
@@ -72,11 +82,13 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Tanh",
+    "fold_batch_norm",
     "frozen_stats",
     "functional",
     "init",
     "l1_penalty",
     "l2_penalty",
+    "mc_batch_norm",
     "recompute_stats",
     "summary",
 ]

@@ -82,6 +82,7 @@ from typing import Any
 
 from ..errors import ShapeError
 from ..tensor import Tensor
+from .checks import check_flag
 from .functional import norm_steps as steps
 from .norm_base import RunningNorm
 
@@ -99,6 +100,8 @@ class BatchNorm(RunningNorm):
     Args:
         num_features: C, the number of channels.
         eps: added to the variance inside the root, in training and evaluation alike; 0 or more.
+            With 0, a channel that is constant in the batch is 0/0: its y, and the gradients of x
+            and weight, are NaN (PyTorch refuses eps=0 in training).
         momentum: weight of the new batch in the running statistics; None for the exact average
             of all batches.
         affine: whether to learn weight (initially 1) and bias (initially 0).
@@ -113,6 +116,7 @@ class BatchNorm(RunningNorm):
         ShapeError: a wrong rank or number of channels, or one value per channel in training.
     """
 
+    kin = "BatchNorm"  # the name without its rank
     ranks: tuple[int, ...]
     layout: str
 
@@ -134,6 +138,7 @@ class BatchNorm(RunningNorm):
             num_features, eps, momentum, affine, track_running_stats, fused, device, dtype,
             bias=bias,
         )  # fmt: skip
+        check_flag("relu", relu)
         self.relu = relu
 
     def forward(self, x: Tensor) -> Tensor:
@@ -141,20 +146,33 @@ class BatchNorm(RunningNorm):
         if isinstance(x, Tensor) and (x.ndim not in self.ranks or x.shape[1] != self.num_features):
             raise ShapeError(
                 f"{type(self).__name__}({self.num_features}) got x of shape {x.shape}: it must "
-                f"be {self.layout} with C = {self.num_features}"
+                f"be {self.layout} with C = {self.num_features}{self._taker(x)}"
             )
         steps.check_input(type(self).__name__, x, [self.weight, self.bias], self.eps)
         y = self._by_running(x, self.relu)
-        if y is not None:
-            return y
+        return self._by_batch(x) if y is None else y
+
+    def _taker(self, x: Tensor) -> str:
+        """Which module would take x, if one would."""
+        if not 2 <= x.ndim <= 5:
+            return ""
+        return f"; nn.{self.kin}{max(x.ndim - 2, 1)}d({x.shape[1]}) takes this one"
+
+    def _by_batch(self, x: Tensor) -> Tensor:
+        """x normalised by its own statistics, which are handed on."""
         if self.training:
-            steps.check_enough_values(type(self).__name__, x)
+            self._check_enough_values(x)
         y, mean, var = steps.normalise_by_batch(
             x, self.weight, self.bias, self.eps, self.fused, self.relu
         )
         if x.size:
             self._seen(mean, var, x.size // self.num_features)
         return y
+
+    def _check_enough_values(self, x: Tensor) -> None:
+        tracked = "call .eval() to use the running statistics"
+        instead = tracked if self.track_running_stats else "call .eval(), which gives bias then"
+        steps.check_enough_values(type(self).__name__, x, instead)
 
     def _move(self, mean: Tensor, var: Tensor, n: int) -> None:
         super()._move(mean, var, n)

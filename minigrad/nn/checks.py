@@ -76,6 +76,16 @@ def number(name: str, value: Any) -> float:
     return float(value)
 
 
+def check_flag(name: str, value: Any) -> None:
+    """An option must be True or False.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} was given as {value!r}: give True or False")
+
+
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
     """An option must be one of a few words.
 

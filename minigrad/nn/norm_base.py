@@ -19,7 +19,7 @@ from ..create import full_like, ones, zeros
 from ..modes import recomputing
 from ..tensor import Tensor
 from . import init
-from .checks import check_count
+from .checks import check_count, check_flag
 from .functional import norm_steps as steps
 from .module import Module
 from .parameter import Buffer, Parameter
@@ -78,6 +78,13 @@ class RunningNorm(AffineNorm):
         if momentum is not None:
             steps.check_momentum(type(self).__name__, momentum)
         steps.check_eps(type(self).__name__, eps)
+        for name, flag in (
+            ("affine", affine),
+            ("track_running_stats", track_running_stats),
+            ("fused", fused),
+            ("bias", bias),
+        ):
+            check_flag(name, flag)
         self.num_features, self.eps, self.momentum, self.fused = num_features, eps, momentum, fused
         self.affine = affine
         self._learn((num_features,), affine, bias, device, dtype)
@@ -90,6 +97,14 @@ class RunningNorm(AffineNorm):
     def track_running_stats(self) -> bool:
         """Whether there are running statistics; settled when the module is made."""
         return self.running_mean is not None
+
+    @track_running_stats.setter
+    def track_running_stats(self, value: bool) -> None:
+        name, n = type(self).__name__, self.num_features
+        raise AttributeError(
+            f"track_running_stats is settled when the module is made: make a new one, as in "
+            f"nn.{name}({n}, track_running_stats={value!r})"
+        )
 
     def reset_running_stats(self) -> None:
         """Mean 0, variance 1, no batches seen."""
@@ -121,7 +136,11 @@ class RunningNorm(AffineNorm):
     def _move(self, mean: Tensor, var: Tensor, n: int) -> None:
         """The running statistics take in one batch."""
         running_mean, running_var, count = self._running()
-        momentum = 1 / (count.array + 1) if self.momentum is None else self.momentum
+        momentum: Any = self.momentum
+        if momentum is None:
+            momentum = 1 / (count.array + 1)
+        else:
+            steps.check_momentum(type(self).__name__, momentum)  # it may have been set since
         steps.move_both(running_mean, running_var, mean, var, n, momentum)
 
     def _running(self) -> tuple[Buffer, Buffer, Buffer]:

@@ -6,13 +6,20 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-
-from ..modes import no_grad
-from ..tensor import Tensor
-from .batch_norm import BatchNorm
 from .module import Module
-from .norm_base import received
+from .norm_base import held, received
+from .population import (
+    Population,
+    batch_norms,
+    check_batches,
+    evaluating,
+    gather,
+    inputs_of,
+    set_stats,
+    shown,
+)
+
+NAME = "recompute_stats"
 
 
 @contextmanager
@@ -21,77 +28,63 @@ def frozen_stats(model: Module) -> Iterator[None]:
 
     In training mode it still normalises by its input.
     """
-    with received({id(module): lambda mean, var, n: None for module in model.modules()}):
+    with received({id(module): held for module in model.modules()}):
         yield
 
 
-class _Population:
-    """Mean and variance of all values seen, merged batch by batch in float64.
-
-    Chan, Golub and LeVeque, 1979.
-    """
-
-    def __init__(self) -> None:
-        self.n = 0
-        self.mean: Any = 0.0  # an array from the first batch on
-        self.squares: Any = 0.0
-
-    def add(self, mean: Tensor, var: Tensor, n: int) -> None:
-        """Take in a batch of n values per channel."""
-        batch_mean, batch_var = (t.array.astype(np.float64) for t in (mean, var))
-        total = self.n + n
-        apart = batch_mean - self.mean
-        self.squares = self.squares + batch_var * n + apart * apart * (self.n * n / total)
-        self.mean = self.mean + apart * (n / total)
-        self.n = total
-
-
-def recompute_stats(model: Module, batches: Iterable[Any]) -> None:
+def recompute_stats(model: Module, batches: Iterable[Any], progress: bool = False) -> None:
     """Set running statistics to those of the population: E[var] + Var[mean], exactly pooled.
 
-    Running averages lag behind weights that still move; this evaluates the final weights.  Modes,
-    weights and gradients stay as they are, and the order of the batches does not matter.  Modules
-    that `freeze()` holds keep their statistics.
+    Running averages lag behind weights that still move; this evaluates the final weights (Wu and
+    Johnson, "Rethinking 'Batch' in BatchNorm", 2021, arXiv 2105.07576).  Batches count by their
+    values, the variance is stored as n/(n - 1) of the pool's, and the order of the batches does not
+    matter, but for rounding.
+
+    Each batch goes through the model without gradient: BatchNorm normalises by the batch, as in
+    training, and everything else, dropout and InstanceNorm too, is in evaluation.  Weights,
+    gradients and modes stay as they are; so does `num_batches_tracked`, which is what the
+    population weighs, in batches, where training goes on with momentum=None (after none, nothing).
+    Use batches of the size of training or larger: few values per channel normalise the layers
+    above by noise.
 
     Args:
-        model: every BatchNorm in it that tracks statistics is set.
-        batches: inputs of the model; of a tuple or list, the first element.
+        model: every BatchNorm in it is set, but for those that track no statistics, that `freeze()`
+            holds, and that no batch reaches.  A model without any is left alone, and no batch
+            drawn.
+        batches: anything to iterate over, once: a generator, a list, `mg.data.batches`.  A batch
+            is a tensor or an array, or a tuple or list that begins with one: (x, labels).  For a
+            model of several inputs it begins with a tuple of them: ((x, z), labels).
+        progress: whether to show a progress bar, by tqdm.
 
     Raises:
-        ValueError: no batches.
+        ValueError: no batches, or none with a value for any BatchNorm.
+        ShapeError: a batch with one value per channel (a last odd row: drop_last=True).
+        TypeError: one array as batches, or a batch that is none.
+        ImportError: a bar is wanted, and tqdm is not installed.  After any error, the model's own
+            too, everything is as it was.
     """
-    norms = [
-        module
-        for module in model.modules()
-        if isinstance(module, BatchNorm) and module.track_running_stats and not module.frozen
-    ]
-    populations = {id(module): _Population() for module in norms}
-    modes = [(module, module.training) for module in model.modules()]
-    seen = False
-    try:
-        model.eval()  # dropout and the like as in evaluation
-        for norm in norms:
-            norm.training = True
-        with no_grad(), received({key: each.add for key, each in populations.items()}):
-            for batch in batches:
-                seen = True
-                x = batch[0] if isinstance(batch, tuple | list) else batch
-                model(x if isinstance(x, Tensor) else Tensor(x))
-    finally:
-        for module, training in modes:
-            module.training = training
-    if not seen:
-        raise ValueError(
-            "recompute_stats got no batches: give at least one (a generator that was used up "
-            "gives none)"
+    norms = batch_norms(NAME, model).values()
+    populations = [(norm, Population()) for norm in norms if norm.track_running_stats]
+    check_batches(NAME, batches)
+    if not populations:
+        return
+    count = 0
+    bar = shown(NAME, batches, progress)
+    with evaluating(model):
+        for batch in bar:
+            gather(model, inputs_of(NAME, batch), populations)
+            count += 1
+    reached = [(norm, population) for norm, population in populations if population.n]
+    if not reached:
+        raise ValueError(_without_values(count))
+    for norm, population in reached:
+        set_stats(norm, population.mean, population.var(correction=1))
+
+
+def _without_values(batches: int) -> str:
+    if batches:
+        return (
+            f"{NAME} got {batches} batches, of which no value reached a BatchNorm: give batches "
+            "that have rows, and a model that uses its BatchNorm in evaluation"
         )
-    for norm in norms:
-        _set_stats(norm, populations[id(norm)])
-
-
-def _set_stats(module: BatchNorm, population: _Population) -> None:
-    running_mean, running_var, _ = module._running()
-    if population.n:
-        unbiased = population.squares / max(population.n - 1, 1)
-        for buffer, values in ((running_mean, population.mean), (running_var, unbiased)):
-            buffer.rebind(values.astype(buffer.dtype))
+    return f"{NAME} got no batches: give at least one (a generator that was used up gives none)"

@@ -20,7 +20,7 @@ import numpy as np
 from ..op import Hint, fused
 from ..samples import anything, nonzero, positive
 from .elementwise import rsqrt
-from .reduce import like, sum, wide
+from .reduce import like, mean, sum, wide
 from .shape import reshape
 from .sums import count, kept_shape, total
 
@@ -61,12 +61,15 @@ def batch_norm_eval_reference(x, mean, var, gamma, beta, *, axes, eps):
 
 def moments(x, axes):
     """x less its mean, the mean, and the biased variance; 0 for an empty batch."""
-    n = count(x.shape, axes) or 1
-    m = sum(x, axes, keepdims=True) / n
+    m = _mean(x, axes)
     c = x - m
-    d = sum(c, axes, keepdims=True) / n  # the rounding of m
+    d = _mean(c, axes)  # the rounding of m
     c = c - d
-    return c, m + d, sum(c * c, axes, keepdims=True) / n
+    return c, m + d, _mean(c * c, axes)
+
+
+def _mean(x, axes):
+    return (mean if count(x.shape, axes) else sum)(x, axes, keepdims=True)
 
 
 def _channels(value, x, axes):

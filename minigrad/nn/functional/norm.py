@@ -95,8 +95,8 @@ def _batch_norm(
                 "or training=True"
             )
         return steps.normalise_with(x, running_mean, running_var, weight, bias, eps, fused, relu)
-    steps.check_distinct(name, running_mean, running_var)
-    steps.check_enough_values(name, x)
+    steps.check_running(name, running_mean, running_var)
+    steps.check_enough_values(name, x, "training=False to use running statistics")
     y, mean, var = steps.normalise_by_batch(x, weight, bias, eps, fused, relu)
     if x.size and not recomputing.get():
         steps.move_both(running_mean, running_var, mean, var, x.size // x.shape[1], momentum)
@@ -224,7 +224,7 @@ def instance_norm(
                 "both, or use_input_stats=True"
             )
         return steps.normalise_with(x, running_mean, running_var, weight, bias, eps, fused)
-    steps.check_distinct("instance_norm", running_mean, running_var)
+    steps.check_running("instance_norm", running_mean, running_var)
     y, mean, var = steps.normalise_by_instance(x, weight, bias, eps, fused)
     if x.size and not recomputing.get():
         n = math.prod(x.shape[2:])

@@ -10,15 +10,16 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from ... import backend
 from ...backend import Array
 from ...dtypes import is_number, is_whole
-from ...errors import ShapeError
+from ...errors import GraphError, ShapeError
 from ...ops import batch_norm as ops
 from ...ops import batch_norm_relu as relu_ops
 from ...ops.layer_norm import layer_norm, layer_norm_reference
 from ...ops.shape import broadcast_to
 from ...tensor import Tensor
-from ..checks import check_floating
+from ..checks import check_flag, check_floating
 
 # ---- what is checked -----------------------------------------------------------------------------
 
@@ -51,11 +52,11 @@ def check_eps(name: str, eps: Any) -> None:
 
     Raises:
         TypeError: it is no number.
-        ValueError: it is negative or NaN.
+        ValueError: it is negative, infinite or NaN.
     """
     if not is_number(eps):
         raise TypeError(f"{name} got eps={eps!r}: give a number of 0 or more (1e-5 is usual)")
-    if not eps >= 0:
+    if not 0 <= eps < math.inf:
         raise ValueError(f"{name} got eps={eps}: it must be 0 or more (1e-5 is usual)")
 
 
@@ -72,10 +73,18 @@ def check_momentum(name: str, momentum: Any) -> None:
         raise ValueError(f"{name} got momentum={momentum}: it must be from 0 to 1")
 
 
-def check_distinct(name: str, running_mean: Tensor | None, running_var: Tensor | None) -> None:
-    """Statistics that will move are two tensors."""
+def check_running(name: str, running_mean: Tensor | None, running_var: Tensor | None) -> None:
+    """Statistics that will move are two tensors, outside of any graph.
+
+    Raises:
+        ValueError: one tensor was given twice.
+        GraphError: one requires a gradient, which it would lose.
+    """
     if running_mean is running_var is not None:
         raise ValueError(f"{name} got one tensor as running_mean and running_var: give two")
+    for what, t in (("running_mean", running_mean), ("running_var", running_var)):
+        if t is not None and t.requires_grad:
+            raise GraphError(f"{name} moves {what}, which requires grad: give {what}.detach()")
 
 
 def check_groups(name: str, num_groups: int, channels: int) -> None:
@@ -103,13 +112,17 @@ def last_lengths(shape: int | Sequence[int]) -> tuple[int, ...]:
     return tuple([int(n) for n in given])
 
 
-def check_enough_values(name: str, x: Tensor) -> None:
-    """In training, one value per channel has no variance to speak of."""
+def check_enough_values(name: str, x: Tensor, instead: str) -> None:
+    """In training, one value per channel has no variance to speak of; `instead` is what to type.
+
+    Raises:
+        ShapeError: there is one.
+    """
     if x.size and x.size == x.shape[1]:
         raise ShapeError(
-            f"{name} got one value per channel in training (x of shape {x.shape}), whose "
-            "variance says nothing: give a larger batch (drop_last=True leaves a last odd one "
-            "out), or call .eval() to use the running statistics"
+            f"{name} got one value per channel in training (x of shape {x.shape}), whose variance "
+            "says nothing: give a larger batch (drop_last=True leaves a last odd one out), or "
+            f"{instead}"
         )
 
 
@@ -130,6 +143,18 @@ BY_GIVEN = {
     (False, True): relu_ops.batch_norm_relu_eval_reference,
 }
 
+BY_LAYER = {(True, False): layer_norm, (False, False): layer_norm_reference}
+
+
+def chosen(table: dict[tuple[bool, bool], Any], fused: bool, relu: bool = False) -> Any:
+    """The op of a form.
+
+    Raises:
+        TypeError: fused is neither True nor False.
+    """
+    check_flag("fused", fused)
+    return table[fused, relu]
+
 
 def normalise_by_batch(
     x: Tensor,
@@ -141,7 +166,7 @@ def normalise_by_batch(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """y and the batch's mean and biased variance (C,), which carry no gradient."""
     axes = (0, *range(2, x.ndim))
-    y, mean, var = BY_BATCH[fused, relu](x, *_filled(weight, bias), axes=axes, eps=eps)
+    y, mean, var = chosen(BY_BATCH, fused, relu)(x, *_filled(weight, bias), axes=axes, eps=eps)
     return y, mean.detach(), var.detach()
 
 
@@ -162,7 +187,7 @@ def normalise_by_instance(
     own = x.shape[:2]  # one statistic for each sample and channel, so weights as well
     each = [t if t is None else broadcast_to(t, own).reshape(-1) for t in (weight, bias)]
     axes = tuple(range(2, x.ndim))
-    y, *statistics = BY_BATCH[fused, False](x, *_filled(*each), axes=axes, eps=eps)
+    y, *statistics = chosen(BY_BATCH, fused)(x, *_filled(*each), axes=axes, eps=eps)
     mean, var = (s.detach().reshape(own).sum(0) / max(own[0], 1) for s in statistics)
     return y, mean, var
 
@@ -177,8 +202,7 @@ def normalise_layers(
     fused: bool,
 ) -> Tensor:
     """x normalised over `axes`, with weight and bias (flat) along others."""
-    op = layer_norm if fused else layer_norm_reference
-    y, _, _ = op(x, *_filled(weight, bias), axes=axes, along=along, eps=eps)
+    y, _, _ = chosen(BY_LAYER, fused)(x, *_filled(weight, bias), axes=axes, along=along, eps=eps)
     return y
 
 
@@ -194,7 +218,7 @@ def normalise_with(
 ) -> Tensor:
     """The affine map by given statistics."""
     axes = (0, *range(2, x.ndim))
-    return BY_GIVEN[fused, relu](x, mean, var, *_filled(weight, bias), axes=axes, eps=eps)
+    return chosen(BY_GIVEN, fused, relu)(x, mean, var, *_filled(weight, bias), axes=axes, eps=eps)
 
 
 def _filled(weight: Tensor | None, bias: Tensor | None) -> tuple[Tensor | float, Tensor | float]:
@@ -216,15 +240,13 @@ def move_both(
     momentum: float,
 ) -> None:
     """Those that are given take in the mean, and the variance over n values, of a batch."""
-    for running, batch in ((running_mean, mean.array), (running_var, unbiased(var.array, n))):
-        if running is not None:
-            move_average(running, batch, momentum)
+    pairs = (running_mean, mean.array), (running_var, unbiased(var.array, n))
+    moved = [(old, average(old, new, momentum)) for old, new in pairs if old is not None]
+    for running, value in moved:  # now that nothing can fail any more
+        running.rebind(value)  # whoever saved the old array keeps it
 
 
-def move_average(running: Tensor, batch: Array, momentum: float) -> None:
-    """running ← (1 - momentum)·running + momentum·batch.
-
-    By rebinding: whoever saved the old array keeps it.
-    """
-    new = (1 - momentum) * running.array + momentum * batch
-    running.rebind(new.astype(running.dtype))
+def average(running: Tensor, batch: Array, momentum: float) -> Array:
+    """(1 - momentum)·running + momentum·batch."""
+    backend.check_same(running.array, batch)
+    return ((1 - momentum) * running.array + momentum * batch).astype(running.dtype)

@@ -1,0 +1,231 @@
+"""BatchNorm merged into the layer before it, for inference."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ..errors import ShapeError
+from ..modes import no_grad
+from ..tensor import Tensor
+from . import functional as F
+from . import walk
+from .batch_norm import BatchNorm
+from .fold_order import Before, as_written, channel_ranks, hooked, in_a_run, in_sequentials
+from .linear import Linear
+from .module import Module
+from .norm_base import RunningNorm
+from .parameter import Parameter
+from .shape import Identity
+
+Model = TypeVar("Model", bound=Module)
+
+
+@dataclass(frozen=True)
+class Folding:
+    """What `fold_batch_norm` did; its text says it.
+
+    `folded` are the names (layer, norm) of each pair, `left` why each other norm was left.
+    """
+
+    folded: tuple[tuple[str, str], ...]
+    left: dict[str, str]
+
+    def __repr__(self) -> str:
+        if not self.folded and not self.left:
+            return "nothing to fold: the model has no BatchNorm"
+        lines = [f"{len(self.folded)} of {len(self.folded) + len(self.left)} norms folded"]
+        lines += [f"  {norm} into {layer}" for layer, norm in self.folded]
+        for why in dict.fromkeys(self.left.values()):
+            names = [name or "the model" for name, reason in self.left.items() if reason == why]
+            lines.append(f"  not {', '.join(names)}: {why}")
+        return "\n".join(lines)
+
+
+class Folded(Identity):
+    """Where a norm was that is folded into the layer before it: x itself, or max(x, 0).
+
+    An input of another rank than the fold is right for raises a ShapeError.
+    """
+
+    def __init__(self, norm: Any, ranks: tuple[int, ...]) -> None:
+        self.norm = f"{type(norm).__name__}({norm.num_features})"
+        self.ranks, self.relu = ranks, getattr(norm, "relu", False)
+        self.training, self.frozen = norm.training, norm.frozen
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x, or its positive part."""
+        if x.ndim not in self.ranks:
+            raise ShapeError(
+                f"{self.norm} was folded for inputs of {self.ranks[-1]} axes and got x of shape "
+                f"{x.shape}, whose channels are elsewhere: fold the model anew with such an "
+                "example, nn.fold_batch_norm(model, x)"
+            )
+        return F.relu(x) if self.relu else x
+
+    def extra_repr(self) -> str:
+        """What it was."""
+        return self.norm + ", relu=True" * self.relu
+
+
+def fold_batch_norm(model: Model, *inputs: Any) -> Model:
+    """A copy of the model in which each BatchNorm is part of the layer before it.
+
+    In evaluation BatchNorm multiplies each channel by s = weight / √(running_var + eps), so that
+
+        BatchNorm(W x + b) = (s W) x + (s (b - running_mean) + bias)
+
+    is one Linear, Conv1d, Conv2d or ConvTranspose2d: the same outputs to rounding, in less time.
+    In place of the norm stands an `nn.Identity` (which takes the positive part, if the norm had
+    relu=True), so all other names stay as they are.  InstanceNorm with running statistics is
+    folded alike.  (Jacob et al., 2018, arXiv 1712.05877, section 3.2.)
+
+    What comes before a norm is certain in a `Sequential`, which is taken to be called as a whole.
+    Elsewhere it shows when the model runs: with an example input, a copy of the model runs once,
+    and a norm is folded wherever it takes a layer's output itself and nobody else does.  It holds
+    for inputs that take the same way through the model.
+
+    The copy is for evaluation: trained, it is a model without BatchNorm.  BatchNorm1d is folded
+    into a Linear for (N, C) and into a Conv1d for (N, C, L); the copy refuses inputs of another
+    rank.
+
+    Args:
+        model: a model in evaluation mode; it is left as it is.
+        inputs: an example of the model's inputs, for norms that are not in a Sequential.
+
+    Returns:
+        A new model without gradients, whose attribute `folding` says what was folded, and what was
+        not, and why: `print(folded.folding)`.  What was not folded is there as before.
+
+    Raises:
+        ValueError: the model or one of its norms is in training mode, or keeps no statistics; or
+            the model has an attribute `folding` of its own.
+
+    Warns:
+        UserWarning: with the text of `folding`, if a norm could not be folded, or there is none.
+    """
+    norms = {name: module for name, module in model.named_modules() if _is_norm(module)}
+    _check(model, norms)
+    if inputs:
+        before = in_a_run(model, norms.values(), inputs)
+    else:
+        before = in_sequentials(model, norms.values())
+    folding, replaced = _folded(model, norms, before)
+    new = copy.deepcopy(model, replaced)  # where the copy of an object is given, it takes that
+    new.zero_grad()
+    new.folding = folding
+    if folding.left or not folding.folded:
+        warnings.warn(str(folding), stacklevel=2)
+    return new
+
+
+def _is_norm(module: Module) -> bool:
+    """Whether it shall be folded: every BatchNorm, and any other norm that keeps statistics."""
+    return isinstance(module, BatchNorm) or (
+        isinstance(module, RunningNorm) and module.track_running_stats
+    )
+
+
+def _check(model: Module, norms: dict[str, Any]) -> None:
+    """A model that evaluates, by statistics.
+
+    Raises:
+        ValueError: it is another.
+    """
+    for name, module in {"": model, **norms}.items():
+        title = f"{name!r}, a {type(module).__name__}," if name else f"the {type(module).__name__}"
+        if module.training:
+            raise ValueError(
+                f"fold_batch_norm: {title} is in training mode, in which a batch's own statistics "
+                "normalise it: call model.eval() first"
+            )
+        if module in norms.values() and not module.track_running_stats:
+            raise ValueError(
+                f"fold_batch_norm: {title} has no running statistics, so there is nothing fixed "
+                "to fold: make it with track_running_stats=True, train it, and call model.eval()"
+            )
+    if not isinstance(getattr(model, "folding", Folding((), {})), Folding):
+        raise ValueError(
+            f"fold_batch_norm says what it did in an attribute `folding`, which the "
+            f"{type(model).__name__} has for something else: rename that"
+        )
+
+
+def _folded(model: Module, norms: dict[str, Any], before: Before) -> tuple[Folding, dict[int, Any]]:
+    """The report, and by id what takes the places of layers and norms in the copy."""
+    names = {module: name for name, module in model.named_modules()}
+    holders = Counter(id(p) for module in names for _, p in walk.state(module, recurse=False))
+    pairs, left, replaced = [], {}, {}
+    for name, norm in norms.items():
+        layer: Any = before[norm]
+        new = layer if isinstance(layer, str) else _unfit(layer, norm, holders)
+        new = new or _merged(layer, norm)
+        if isinstance(new, str):
+            left[name] = new
+            continue
+        pairs.append((names[layer], name))
+        replaced[id(layer)] = new
+        replaced[id(norm)] = Folded(norm, channel_ranks(layer, norm))
+    return Folding(tuple(pairs), left), replaced
+
+
+def _unfit(layer: Any, norm: Any, holders: Counter[int]) -> str | None:
+    """Why this norm cannot be folded into this layer, if so."""
+    kind = type(layer).__name__
+    for module in (layer, norm):
+        if hooked(module):
+            return f"the {type(module).__name__} has forward hooks, which would see other values"
+        if not as_written(module):
+            return f"the {type(module).__name__} has a forward of its own"
+    if any(holders[id(p)] > 1 for p in (layer.weight, layer.bias)):
+        return f"the {kind} before it shares its weight or bias with another module"
+    outputs = layer.out_features if isinstance(layer, Linear) else layer.out_channels
+    if outputs != norm.num_features or not channel_ranks(layer, norm):
+        return f"before it comes a {kind}, whose {outputs} outputs are not its channels"
+    regular = norm.running_mean.isfinite() & (norm.running_var.double() + norm.eps > 0)
+    if not regular.all():
+        return "its running mean is not finite, or its running variance plus eps not positive"
+    return None
+
+
+# ---- weights -------------------------------------------------------------------------------------
+
+
+@no_grad
+def _merged(layer: Any, norm: Any) -> Any:
+    """A copy of the layer with weight s W and bias s (b - mean) + β, or why there is none.
+
+    They are computed in float64 and rounded once.
+    """
+    s = (norm.running_var.double() + norm.eps).rsqrt()
+    if norm.weight is not None:
+        s = s * norm.weight.double()
+    b = -norm.running_mean.double()
+    if layer.bias is not None:
+        b = b + layer.bias.double()
+    b = s * b
+    if norm.bias is not None:
+        b = b + norm.bias.double()
+    w, dtype = _scaled(layer, s), layer.weight.dtype
+    largest = float(np.finfo(dtype).max)
+    if not all(t.abs().amax().item() <= largest for t in (w, b)):  # NaN is not either
+        return f"with it the {type(layer).__name__} before it would not be finite in {dtype}"
+    new, learns = copy.deepcopy(layer), layer.weight.requires_grad
+    new.weight = Parameter(w, requires_grad=learns, dtype=dtype)
+    new.bias = Parameter(b, requires_grad=learns, dtype=dtype)
+    return new
+
+
+def _scaled(layer: Any, s: Tensor) -> Tensor:
+    """The weight with s of each output channel."""
+    w = layer.weight.double()
+    if not getattr(layer, "transposed", False):
+        return w * s.reshape(-1, *[1] * (w.ndim - 1))
+    # (in, out / groups, …): the inputs of a group meet the outputs of that group only
+    groups = w.reshape(layer.groups, -1, *w.shape[1:])
+    return (groups * s.reshape(layer.groups, 1, -1, *[1] * (w.ndim - 2))).reshape(w.shape)

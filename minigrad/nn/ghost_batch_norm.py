@@ -1,0 +1,170 @@
+"""Ghost batch normalisation: the parts of a large batch, each normalised by itself."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ..errors import ShapeError
+from ..ops.join import cat
+from ..ops.shape import broadcast_to
+from ..tensor import Tensor
+from .batch_norm import BatchNorm
+from .checks import check_count
+from .functional import norm_steps as steps
+
+
+class GhostBatchNorm(BatchNorm):
+    """BatchNorm over each virtual batch of `virtual_batch_size` samples, of one large batch.
+
+    Hoffer, Hubara and Soudry, "Train longer, generalize better", 2017, arXiv 1705.08741.
+
+    In training, samples 0 to virtual_batch_size - 1 are the first virtual batch, and so on; the
+    last may be smaller.  Each is normalised by its own mean and biased variance, so that the noise
+    of these is that of small batches while steps are those of a large one.  Evaluation is
+    BatchNorm's: by the running statistics, or by the whole batch where none are tracked.
+
+    The running statistics move once for each batch, by the averages of the virtual batches' means
+    and of their unbiased variances, weighted by how many values each has.  So momentum means what
+    it means in BatchNorm, however many virtual batches there are and in whatever order (the paper
+    moves them once for each), and the variance is that within virtual batches, which is what the
+    network was trained on.  `nn.recompute_stats` pools all values: within and between.
+
+    Args:
+        num_features: C, the number of channels.
+        virtual_batch_size: samples that are normalised together; it may be set later.
+        eps, momentum, affine, track_running_stats, fused, bias: as for BatchNorm.
+
+    Raises:
+        ShapeError: a virtual_batch_size that is no positive integer, a wrong rank or number of
+            channels, or one value per channel in the last virtual batch.
+    """
+
+    kin = "GhostBatchNorm"
+
+    def __init__(
+        self,
+        num_features: int,
+        virtual_batch_size: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        fused: bool = True,
+        device: str | None = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, fused, device, dtype,
+            bias=bias,
+        )  # fmt: skip
+        self.virtual_batch_size = virtual_batch_size
+
+    @property
+    def virtual_batch_size(self) -> int:
+        """Samples that are normalised together."""
+        return self._virtual_batch_size
+
+    @virtual_batch_size.setter
+    def virtual_batch_size(self, size: int) -> None:
+        check_count("virtual_batch_size", size)
+        self._virtual_batch_size = int(size)
+
+    def _by_batch(self, x: Tensor) -> Tensor:
+        """x by its virtual batches in training, by itself in evaluation."""
+        if not self.training:
+            return super()._by_batch(x)
+        last = self._last(x)
+        others = x.shape[0] - last
+        whole = not others or last == self.virtual_batch_size
+        pieces = (x,) if whole else x.split([others, last])
+        ys, seen = zip(*(self._apart(piece) for piece in pieces), strict=True)
+        if x.size:
+            self._seen_apart(seen)
+        return ys[0] if len(ys) == 1 else cat(ys)
+
+    def _last(self, x: Tensor) -> int:
+        """How many samples the last virtual batch has.
+
+        Raises:
+            ShapeError: one value per channel in it.
+        """
+        n, size = x.shape[0], self.virtual_batch_size
+        last = n % size or min(n, size)
+        if x.size and last * (x.size // n) == self.num_features:
+            raise ShapeError(
+                f"{type(self).__name__} got one value per channel in the last virtual batch (x of "
+                f"shape {x.shape}: {n // size} virtual batches of {size}, {n % size} left), whose "
+                f"variance says nothing: give batches of a multiple of {size} "
+                "(drop_last=True leaves a last odd one out), another virtual_batch_size, "
+                "or call .eval() to use the running statistics"
+            )
+        return last
+
+    def _apart(self, x: Tensor) -> tuple[Tensor, _Statistics]:
+        """x, whole virtual batches or a smaller one, normalised by their own statistics."""
+        groups = max(x.shape[0] // self.virtual_batch_size, 1)
+        own = groups, self.num_features  # one statistic for each, so weights as well
+        apart = x.reshape(groups, x.shape[0] // groups, *x.shape[1:])
+        gamma = 1.0 if self.weight is None else broadcast_to(self.weight, own).reshape(-1)
+        beta = 0.0 if self.bias is None else broadcast_to(self.bias, own).reshape(-1)
+        axes = (1, *range(3, apart.ndim))
+        op = steps.chosen(steps.BY_BATCH, self.fused)
+        y, mean, var = op(apart, gamma, beta, axes=axes, eps=self.eps)
+        mean, var = (s.detach().reshape(own) for s in (mean, var))
+        return y.reshape(x.shape), _Statistics(mean, var, x.size // (groups * self.num_features))
+
+    def _seen_apart(self, parts: tuple[_Statistics, ...]) -> None:
+        """Hand on the statistics of virtual batches as those of one batch."""
+        n = sum(part.n * part.mean.shape[0] for part in parts)
+        start = parts[0].mean[0]  # what is added to it is exactly 0 where a channel is constant
+        mean = start + _average([part.mean - start for part in parts], parts)
+        if self._receiver() is None:
+            unbiased = [part.var * (part.n / (part.n - 1)) for part in parts]
+            var = _average(unbiased, parts) * ((n - 1) / n)  # which `_move` takes back
+        else:
+            var = _average([part.var + (part.mean - mean) ** 2 for part in parts], parts)
+        self._seen(mean, var, n)
+
+    def extra_repr(self) -> str:
+        """Options, as the constructor takes them."""
+        features, others = super().extra_repr().split(", ", 1)
+        return f"{features}, virtual_batch_size={self.virtual_batch_size}, {others}"
+
+
+class _Statistics(NamedTuple):
+    """Mean and biased variance, (virtual batches, C), each of n values."""
+
+    mean: Tensor
+    var: Tensor
+    n: int
+
+
+def _average(values: list[Tensor], parts: tuple[_Statistics, ...]) -> Tensor:
+    """Values (virtual batches, C) of each part, averaged over all values of x: (C,)."""
+    first, *others = (v.sum(0) * part.n for v, part in zip(values, parts, strict=True))
+    n = sum(part.n * part.mean.shape[0] for part in parts)
+    return sum(others, start=first) / n
+
+
+class GhostBatchNorm1d(GhostBatchNorm):
+    """GhostBatchNorm over (N, C) or (N, C, L)."""
+
+    ranks, layout = (2, 3), "(N, C) or (N, C, L)"
+
+
+class GhostBatchNorm2d(GhostBatchNorm):
+    """GhostBatchNorm over images (N, C, H, W)."""
+
+    ranks, layout = (4,), "(N, C, H, W)"
+
+
+class GhostBatchNorm3d(GhostBatchNorm):
+    """GhostBatchNorm over volumes (N, C, D, H, W)."""
+
+    ranks, layout = (5,), "(N, C, D, H, W)"
+
+
+for _kind in (GhostBatchNorm1d, GhostBatchNorm2d, GhostBatchNorm3d):
+    _kind.__doc__ = f"{_kind.__doc__}\n\n    {GhostBatchNorm.__doc__}"

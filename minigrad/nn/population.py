@@ -1,0 +1,176 @@
+"""What estimates over many batches share: batches through a model, and statistics pooled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from ..arrays import new_array
+from ..backend import Array
+from ..modes import no_grad
+from ..tensor import Tensor, handle
+from .batch_norm import BatchNorm
+from .module import Module
+from .norm_base import received
+
+
+class Population:
+    """Mean and variance of all values seen, merged batch by batch in float64, on their device.
+
+    Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample
+    Variances", 1979.
+    """
+
+    def __init__(self) -> None:
+        self.n = 0
+        self.mean: Any = 0.0  # an array from the first batch on
+        self.squares: Any = 0.0  # the sum of squared deviations from the mean
+
+    def add(self, mean: Array, var: Array | float, n: int) -> None:
+        """Take in n values of this mean and biased variance."""
+        total = self.n + n
+        apart = mean.astype(np.float64) - self.mean
+        self.squares = self.squares + var * n + apart * apart * (self.n * n / total)
+        self.mean = self.mean + apart * (n / total)
+        self.n = total
+
+    def receive(self, mean: Tensor, var: Tensor, n: int) -> None:
+        """Take in a batch, as a module hands it on."""
+        self.add(mean.array, var.array.astype(np.float64), n)
+
+    def var(self, correction: int) -> Array:
+        """The variance: squares over n - correction."""
+        return self.squares / (self.n - correction)
+
+
+# ---- the model -----------------------------------------------------------------------------------
+
+
+def batch_norms(name: str, model: Module) -> dict[str, BatchNorm]:
+    """The BatchNorms of the model that `freeze()` does not hold.
+
+    Raises:
+        TypeError: model is no Module.
+    """
+    if not isinstance(model, Module):
+        raise TypeError(f"{name} got a {type(model).__name__} as model: give an nn.Module")
+    return {
+        path: module
+        for path, module in model.named_modules()
+        if isinstance(module, BatchNorm) and not module.frozen
+    }
+
+
+@contextmanager
+def evaluating(model: Module) -> Iterator[None]:
+    """Evaluation mode inside, then every module's own, come what may."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        model.eval()
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def gather(
+    model: Module, inputs: Sequence[Tensor], into: Sequence[tuple[BatchNorm, Population]]
+) -> None:
+    """Run a model in evaluation mode, these BatchNorms normalising by the batch, as in training.
+
+    What they see of it goes into their populations; their running statistics do not move.
+    """
+    for norm, _ in into:
+        norm.training = True
+    with no_grad(), received({id(norm): population.receive for norm, population in into}):
+        model(*inputs)
+    for norm, _ in into:
+        norm.training = False
+
+
+def set_stats(norm: BatchNorm, mean: Array, var: Array) -> None:
+    """Rebind a module's running mean and variance, in their dtype."""
+    running_mean, running_var, _ = norm._running()
+    for buffer, values in ((running_mean, mean), (running_var, var)):
+        buffer.rebind(values.astype(buffer.dtype))
+
+
+@contextmanager
+def kept_stats(norms: Iterable[BatchNorm]) -> Iterator[None]:
+    """Inside, running means and variances may be set; then they are the old ones again."""
+    before = [(buffer, buffer.array) for norm in norms for buffer in norm._running()[:2]]
+    try:
+        yield
+    finally:
+        for buffer, array in before:
+            buffer.rebind(array)
+
+
+# ---- the batches ---------------------------------------------------------------------------------
+
+
+def check_batches(name: str, batches: Any) -> None:
+    """Batches are something to iterate over, and more than one array.
+
+    Raises:
+        TypeError: one array, whose rows would be taken for batches, or nothing to iterate over.
+    """
+    kind = type(batches).__name__
+    if isinstance(batches, Tensor) or hasattr(batches, "__array__"):
+        raise TypeError(
+            f"{name} got one {kind} as batches, whose rows are no batches: give "
+            "mg.data.batches(x, batch_size=256), or a list of batches such as [x]"
+        )
+    if not hasattr(batches, "__iter__") or isinstance(batches, str | bytes | Mapping):
+        raise TypeError(
+            f"{name} got a {kind} as batches: give a list of batches, or "
+            "mg.data.batches(x, batch_size=256)"
+        )
+
+
+def inputs_of(name: str, batch: Any) -> list[Tensor]:
+    """What the model is called with: a batch, its first element, or those of its first element.
+
+    Raises:
+        TypeError: there is no tensor or array.
+    """
+    first = batch[0] if isinstance(batch, tuple | list) and batch else batch
+    several = first if isinstance(first, tuple | list) and first else [first]
+    return [_input(name, each) for each in several]
+
+
+def _input(name: str, value: Any) -> Tensor:
+    if isinstance(value, Tensor):
+        return value
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        return handle(new_array(value, None, None, copy=False))
+    hint = "give mg.tensor(data); a batch may be a tuple that begins with it, (x, labels)"
+    if isinstance(value, Mapping):
+        hint = f"give the entry that the model takes, one of {list(value)}"
+    raise TypeError(f"{name} got a {type(value).__name__} as input of the model: {hint}")
+
+
+def shown(
+    name: str, batches: Iterable[Any], progress: bool, total: int | None = None
+) -> Iterable[Any]:
+    """The batches, behind a progress bar if one is wanted.
+
+    Raises:
+        ImportError: it is wanted, and tqdm is not installed.
+    """
+    if not progress:
+        return batches
+    try:
+        from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
+    except ModuleNotFoundError as error:
+        if error.name != "tqdm":
+            raise
+        raise ImportError(
+            f"{name} with progress=True needs tqdm: pip install tqdm "
+            '(or pip install "minigrad[examples]")'
+        ) from None
+    bar: Iterable[Any] = tqdm(batches, desc=name, total=total, unit="batch", leave=False)
+    return bar
