@@ -6,7 +6,8 @@ Whatever the device, one seed gives the same weights.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -103,6 +104,16 @@ def set_rng_state(state: Tensor | np.ndarray[Any, Any]) -> None:
         "has_uint32": has_half,
         "uinteger": half,
     }
+
+
+@contextmanager
+def undrawn() -> Iterator[None]:
+    """What is drawn inside from the generator was not drawn."""
+    before = get_rng_state()
+    try:
+        yield
+    finally:
+        set_rng_state(before)
 
 
 def draw(

@@ -88,7 +88,8 @@ def fold_batch_norm(model: Model, *inputs: Any) -> Model:
     What comes before a norm is certain in a `Sequential`, which is taken to be called as a whole.
     Elsewhere it shows when the model runs: with an example input, a copy of the model runs once,
     and a norm is folded wherever it takes a layer's output itself and nobody else does.  It holds
-    for inputs that take the same way through the model.
+    for inputs that take the same way through the model.  What is shared with another place, has
+    forward hooks, or computes in a `forward` of its own is left.
 
     The copy is for evaluation: trained, it is a model without BatchNorm.  BatchNorm1d is folded
     into a Linear for (N, C) and into a Conv1d for (N, C, L); the copy refuses inputs of another
@@ -142,7 +143,7 @@ def _check(model: Module, norms: dict[str, Any]) -> None:
         if module.training:
             raise ValueError(
                 f"fold_batch_norm: {title} is in training mode, in which a batch's own statistics "
-                "normalise it: call model.eval() first"
+                "normalise: call model.eval() first"
             )
         if module in norms.values() and not module.track_running_stats:
             raise ValueError(

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from ..random import undrawn
 from ..tensor import Tensor, handle
 from .container import Sequential
 from .conv import Conv1d, Conv2d, ConvTranspose2d
@@ -20,7 +21,6 @@ from .linear import Linear
 from .module import Module
 from .norm_base import RunningNorm
 from .parameter import Parameter
-from .summary import _undrawn
 
 LAYERS = (Linear, Conv1d, Conv2d, ConvTranspose2d)
 KINDS = "Linear, Conv1d, Conv2d or ConvTranspose2d"
@@ -105,7 +105,7 @@ def in_a_run(model: Module, norms: Iterable[Module], inputs: tuple[Any, ...]) ->
     run = _Run(twin)
     for module in twin.modules():
         run.watch(module)
-    with _undrawn():
+    with undrawn():
         outputs = twin(*inputs)
     run.notice_kept()
     del outputs  # what was still alive, the model returned or holds

@@ -72,7 +72,15 @@ def mc_batch_norm(
         TypeError: one array as batches, a batch that is none, or a model that returns something
             else than a tensor.
         DTypeError: the model returns integers.
-        ImportError: a bar is wanted, and tqdm is not installed.
+        ImportError: a bar is wanted, and tqdm is not installed.  After any error, the model's own
+            too, everything is as it was.
+
+    Example:
+        >>> from minigrad import nn
+        >>> batches = [mg.tensor([[0.0], [2.0]]), mg.tensor([[4.0], [6.0]])]
+        >>> mean, std = nn.mc_batch_norm(nn.BatchNorm1d(1, eps=0), mg.ones(1, 1), batches, passes=2)
+        >>> mean.item(), std.item()  # of 0 and -4
+        (-2.0, 2.828...)
     """
     norms = _drawn(model)
     inputs = inputs_of(NAME, (x,))

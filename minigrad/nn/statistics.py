@@ -41,11 +41,12 @@ def recompute_stats(model: Module, batches: Iterable[Any], progress: bool = Fals
     matter, but for rounding.
 
     Each batch goes through the model without gradient: BatchNorm normalises by the batch, as in
-    training, and everything else, dropout and InstanceNorm too, is in evaluation.  Weights,
-    gradients and modes stay as they are; so does `num_batches_tracked`, which is what the
-    population weighs, in batches, where training goes on with momentum=None (after none, nothing).
-    Use batches of the size of training or larger: few values per channel normalise the layers
-    above by noise.
+    training, and everything else, dropout and InstanceNorm too, is in evaluation.  Use batches as
+    large as in training or larger: small ones normalise what the layers above see by noise.
+
+    Weights, gradients and modes stay as they are, and so does `num_batches_tracked`.  Where
+    training goes on with momentum=None, the population therefore counts for as many batches as had
+    been seen; where that is none, the next batch replaces it.
 
     Args:
         model: every BatchNorm in it is set, but for those that track no statistics, that `freeze()`
@@ -62,6 +63,13 @@ def recompute_stats(model: Module, batches: Iterable[Any], progress: bool = Fals
         TypeError: one array as batches, or a batch that is none.
         ImportError: a bar is wanted, and tqdm is not installed.  After any error, the model's own
             too, everything is as it was.
+
+    Example:
+        >>> from minigrad import nn
+        >>> norm = nn.BatchNorm1d(1)
+        >>> nn.recompute_stats(norm, [mg.tensor([[0.0], [2.0]]), mg.tensor([[4.0], [6.0]])])
+        >>> norm.running_mean.tolist(), norm.running_var.item()
+        ([3.0], 6.6666...)
     """
     norms = batch_norms(NAME, model).values()
     populations = [(norm, Population()) for norm in norms if norm.track_running_stats]

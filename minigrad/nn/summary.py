@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -100,7 +99,7 @@ def summary(model: Module, *inputs: Any) -> Summary:
     }
     own = [*model.parameters(), *model.buffers()]
     with ExitStack() as stack:
-        for context in (_undrawn(), Switch(recomputing, True), enable_grad()):
+        for context in (random.undrawn(), Switch(recomputing, True), enable_grad()):
             stack.enter_context(context)
         tensors = [_input(each, own) for each in inputs]
         kept = _Kept({id(graph.owner(t.array)) for t in (*own, *tensors)})
@@ -179,13 +178,3 @@ def _input(given: Any, own: list[Tensor]) -> Tensor:
     values = random.draw("normal", tuple(given), 0.0, 1.0)
     dtype, device = (default_dtype(), None) if like is None else (like.dtype, like.device)
     return Tensor(values, dtype, device)
-
-
-@contextmanager
-def _undrawn() -> Iterator[None]:
-    """What is drawn inside from the generator was not drawn."""
-    before = random.get_rng_state()
-    try:
-        yield
-    finally:
-        random.set_rng_state(before)
