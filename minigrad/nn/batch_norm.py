@@ -102,8 +102,9 @@ class BatchNorm(RunningNorm):
         eps: added to the variance inside the root, in training and evaluation alike; 0 or more.
             With 0, a channel that is constant in the batch is 0/0: its y, and the gradients of x
             and weight, are NaN (PyTorch refuses eps=0 in training).
-        momentum: weight of the new batch in the running statistics; None for the exact average
-            of all batches.
+        momentum: weight of the new batch in the running statistics; None for the average of all
+            batches' means and unbiased variances, without the variance between them (which
+            `nn.recompute_stats` has).
         affine: whether to learn weight (initially 1) and bias (initially 0).
         track_running_stats: False keeps no statistics and normalises by the batch in evaluation
             too.
