@@ -18,11 +18,14 @@ TRUTH = "True and False count as 1 and 0 in arithmetic, and the sweep sees to th
 WORK = "it does work that changes nothing, or spares work that did"
 CHOICE = "it takes another of the ways to a result, which are all right"
 EXTRA = "it adds axes of length 1, which the sweep sums away"
+NONE = "the gradient that it takes away is none already"
 TWICE = "the fault is made twice, and cancels"
 
 BY_REASON = {
     HINT: [
         ("batch_norm.vjp", "batch_norm_grad(x, gamma, g, axes=axes, eps=eps, hint=hint) → batch_norm_grad(x, gamma, g, axes=axes, eps=eps)"),
+        ("batch_norm.vjp", "batch_norm_sums(x, g, axes=axes, eps=eps, hint=hint) → batch_norm_sums(x, g, axes=axes, eps=eps)"),
+        ("layer_norm.vjp", "layer_norm_grad(x, gamma, g, axes=axes, along=along, eps=eps, hint=hint) → layer_norm_grad(x, gamma, g, axes=axes, along=along, eps=eps)"),
         ("loss._through_grad", "cross_entropy_grad(x, g, labels, **options, hint=hint) → cross_entropy_grad(x, g, labels, **options)"),
     ],
     SWAP: [
@@ -33,12 +36,6 @@ BY_REASON = {
         ("linalg._cholesky_rule", "mT(p) → p"),  # the result is made symmetric
     ],
     ONCE_MORE: [
-        ("batch_norm.moments", "sum(x, axes, keepdims=True) / n → sum(x, axes, keepdims=True)"),
-        ("batch_norm.moments", "sum(x, axes, keepdims=True) / n → sum(x, axes, keepdims=True) * n"),
-        ("batch_norm.moments", "sum(x, axes, keepdims=True) → sum(x, keepdims=True)"),
-        ("batch_norm.moments", "sum(c, axes, keepdims=True) / n → sum(c, axes, keepdims=True)"),
-        ("batch_norm.moments", "sum(c, axes, keepdims=True) / n → sum(c, axes, keepdims=True) * n"),
-        ("batch_norm.moments", "sum(c, axes, keepdims=True) → sum(c, keepdims=True)"),
         ("batch_norm.moments", "c - d → c"),
         ("batch_norm.moments", "c - d → c + d"),
         ("batch_norm.moments", "m + d → m"),
@@ -65,10 +62,8 @@ BY_REASON = {
         ("reduce._spread_mean", "count(shape, axes_of(axis, len(shape))) or 1 → count(shape, axes_of(axis, len(shape)))"),
         ("reduce._spread_mean", "count(shape, axes_of(axis, len(shape))) or 1 → count(shape, axes_of(axis, len(shape))) or 2"),
         ("reduce._spread_mean", "count(shape, axes_of(axis, len(shape))) or 1 → count(shape, axes_of(axis, len(shape))) or 0"),
-        ("batch_norm.moments", "count(x.shape, axes) or 1 → count(x.shape, axes) or 2"),
-        ("batch_norm_grad.reference", "count(x.shape, axes) or 1 → count(x.shape, axes)"),
-        ("batch_norm_grad.reference", "count(x.shape, axes) or 1 → count(x.shape, axes) or 2"),
-        ("batch_norm_grad.reference", "count(x.shape, axes) or 1 → count(x.shape, axes) or 0"),
+        *((f"{name}_grad.reference", f"count(x.shape, axes) or 1 → count(x.shape, axes){other}")
+          for name in ("batch_norm", "layer_norm") for other in ("", " or 2", " or 0")),
     ],
     ZERO: [
         ("piecewise._zero", "return where(False, g, 0) → return -where(False, g, 0)"),
@@ -117,6 +112,8 @@ BY_REASON = {
         ("index._last_written", "place.xp.zeros(shape, int) → place.xp.zeros(shape)"),
     ],
     WORK: [
+        ("batch_norm.vjp", "if needs[0]: → if True:"),
+        ("batch_norm_relu.vjp", "if needs[0]: → if True:"),
         ("einsum._pulled", "if onto != real: → if True:"),
         ("index._last_written", "if _may_repeat(key): → if True:"),
         ("gather._scattered", "read if read.shape == in_shapes[2] else unindex(read, shape=in_shapes[2], key=_corner(read.shape)) → unindex(read, shape=in_shapes[2], key=_corner(read.shape))"),
@@ -190,6 +187,10 @@ BY_REASON = {
         ("index._last_written", "(1,) * (len(v_shape) - len(written.shape)) → (1,)"),
         ("index._last_written", "len(v_shape) - len(written.shape) → len(v_shape)"),
         ("index._last_written", "len(v_shape) - len(written.shape) → len(v_shape) + len(written.shape)"),
+    ],
+    NONE: [
+        ("batch_norm.vjp", "return wanted(needs, None, *batch_norm_sums(x, g, axes=axes, eps=eps, hint=hint)) → return [None if i == 0 else each for i, each in enumerate(wanted(needs, None, *batch_norm_sums(x, g, axes=axes, eps=eps, hint=hint)))]"),
+        ("batch_norm_relu.vjp", "return wanted(needs, None, *batch_norm_sums(x, where(y[0] <= 0, 0, g), **options)) → return [None if i == 0 else each for i, each in enumerate(wanted(needs, None, *batch_norm_sums(x, where(y[0] <= 0, 0, g), **options)))]"),
     ],
     TWICE: [
         ("linear._rows", "return reshape(x, (math.prod(x.shape[:-1]), x.shape[-1])) → return -reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))"),

@@ -254,12 +254,17 @@ def pick(x, winner, window):
 
 
 def batch_norm(x, gamma, beta, axes, eps):
-    """With the statistics, which F.batch_norm would store."""
-    y = F.batch_norm(x, None, None, gamma, beta, training=True, eps=eps)
+    """With the statistics, which F.batch_norm would store; groups become channels for it."""
+    channels = x
+    if axes[0] == 1:
+        channels = x.transpose(0, 1).flatten(1, 2)
+    y = F.batch_norm(channels, None, None, gamma, beta, training=True, eps=eps)
+    if axes[0] == 1:
+        y = y.unflatten(1, (x.shape[0], x.shape[2])).transpose(0, 1)
     wide = x.detach().float() if x.dtype == torch.float16 else x.detach()
     if not x.numel():  # the statistics of nothing are 0
-        return y, wide.sum(axes), wide.sum(axes)
-    return y, wide.mean(axes), wide.var(axes, correction=0)
+        return y, wide.sum(axes).flatten(), wide.sum(axes).flatten()
+    return y, wide.mean(axes).flatten(), wide.var(axes, correction=0).flatten()
 
 
 def batch_norm_composed(x, gamma, beta, axes, eps):
@@ -309,7 +314,8 @@ def layer_norm_grad(x, gamma, dy, axes, along, eps):
 
 
 def batch_norm_sums(x, dy, axes, eps):
-    return batch_norm_grad(x, torch.ones(x.shape[1], dtype=x.dtype), dy, axes, eps)[1:]
+    channels = math.prod(n for i, n in enumerate(x.shape) if i not in axes)
+    return batch_norm_grad(x, torch.ones(channels, dtype=x.dtype), dy, axes, eps)[1:]
 
 
 def batch_norm_eval(x, mean, var, gamma, beta, axes, eps):

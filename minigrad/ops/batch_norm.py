@@ -15,6 +15,8 @@ any magnitude whose sum does not overflow.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ..op import Hint, fused
@@ -204,11 +206,19 @@ def rounded(value, like):
 
 
 def batch(draw):
-    """x (N, C, …), empty or spread over more than 1 in a channel, its axes and eps, and (C,)."""
-    shape = (draw.one_of(0, 2, 3, 4), draw.integer(1, 2), *draw.shape(most=2, side=(1, 2)))
+    """x, empty or spread over more than 1 in a channel, its axes and eps, and the shape of gamma.
+
+    x is (N, C, …), or (G, N, C, …) with statistics for each of G groups too.
+    """
+    groups = draw.one_of((), (1,), (2,))
+    lead, n = len(groups), draw.one_of(0, 2, 3, 4)
+    shape = (*groups, n, draw.integer(1, 2), *draw.shape(most=2 - lead, side=(1, 2)))
     x = nonzero(draw, shape)
-    x[:1], x[1:2] = positive(draw, x[:1].shape), -positive(draw, x[:1].shape)
-    return x, {"axes": (0, *range(2, x.ndim)), "eps": draw.one_of(1e-5, 1e-3, 0.1)}, shape[1:2]
+    high, low = (x[(slice(None),) * lead + (slice(k, k + 1),)] for k in (0, 1))
+    high[...], low[...] = positive(draw, high.shape), -positive(draw, low.shape)
+    axes = (lead, *range(lead + 2, x.ndim))
+    statics = {"axes": axes, "eps": draw.one_of(1e-5, 1e-3, 0.1)}
+    return x, statics, (math.prod(kept_shape(shape, axes)),)
 
 
 @batch_norm.samples

@@ -104,7 +104,7 @@ def _forward_samples(draw):
     x, statics, channels = batch(draw)
     gamma, axes = nonzero(draw, channels), statics["axes"]
     off = anything(draw, channels) / 20
-    beta = off if not x.size else off + gamma * x.mean(axes) / x.std(axes)
+    beta = off if not x.size else off + gamma * (x.mean(axes) / x.std(axes)).reshape(-1)
     return (x, gamma, beta), statics
 
 
