@@ -118,6 +118,7 @@ class BatchNorm(RunningNorm):
     """
 
     kin = "BatchNorm"  # the name without its rank
+    momenta = "from 0 to 1, or None to average all batches"
     ranks: tuple[int, ...]
     layout: str
 

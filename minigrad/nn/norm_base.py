@@ -61,6 +61,8 @@ class AffineNorm(Module):
 class RunningNorm(AffineNorm):
     """Weight, bias and running statistics for each channel; subclasses define `forward`."""
 
+    momenta = "from 0 to 1"  # what `momentum` may be
+
     def __init__(
         self,
         num_features: int,
@@ -76,7 +78,7 @@ class RunningNorm(AffineNorm):
     ) -> None:
         check_count("num_features", num_features)
         if momentum is not None:
-            steps.check_momentum(type(self).__name__, momentum)
+            steps.check_momentum(type(self).__name__, momentum, self.momenta)
         steps.check_eps(type(self).__name__, eps)
         for name, flag in (
             ("affine", affine),
@@ -140,7 +142,9 @@ class RunningNorm(AffineNorm):
         if momentum is None:
             momentum = 1 / (count.array + 1)
         else:
-            steps.check_momentum(type(self).__name__, momentum)  # it may have been set since
+            steps.check_momentum(
+                type(self).__name__, momentum, self.momenta
+            )  # it may have been set since
         steps.move_both(running_mean, running_var, mean, var, n, momentum)
 
     def _running(self) -> tuple[Buffer, Buffer, Buffer]:

@@ -60,17 +60,17 @@ def check_eps(name: str, eps: Any) -> None:
         raise ValueError(f"{name} got eps={eps}: it must be 0 or more (1e-5 is usual)")
 
 
-def check_momentum(name: str, momentum: Any) -> None:
-    """The weight of the new batch is a share.
+def check_momentum(name: str, momentum: Any, wanted: str = "from 0 to 1") -> None:
+    """The weight of the new batch is a share; `wanted` is what to give.
 
     Raises:
         TypeError: it is no number.
         ValueError: it is not from 0 to 1.
     """
     if not is_number(momentum):
-        raise TypeError(f"{name} got momentum={momentum!r}: give a number from 0 to 1")
+        raise TypeError(f"{name} got momentum={momentum!r}: give a number {wanted}")
     if not 0 <= momentum <= 1:
-        raise ValueError(f"{name} got momentum={momentum}: it must be from 0 to 1")
+        raise ValueError(f"{name} got momentum={momentum}: it must be {wanted}")
 
 
 def check_running(name: str, running_mean: Tensor | None, running_var: Tensor | None) -> None:
