@@ -55,9 +55,7 @@ def test_the_readme_example_is_about_fifteen_lines():
     assert 10 <= len(first) <= 15
 
 
-def test_the_readme_shows_what_its_blocks_print(
-    capsys, tmp_path, monkeypatch, definitions_undone
-):
+def test_the_readme_shows_what_its_blocks_print(capsys, tmp_path, monkeypatch, definitions_undone):
     pytest.importorskip("sklearn")
     pytest.importorskip("safetensors")
     monkeypatch.chdir(tmp_path)

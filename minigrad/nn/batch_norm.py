@@ -1,4 +1,4 @@
-"""Batch normalisation as a module, what it promises, and how others define it.
+"""Batch normalisation as a module: what it computes, and what others mean by the name.
 
 Ioffe and Szegedy, 2015 (arXiv 1502.03167).  For each channel, over the n values that a batch has in
 it (n = N·H·W for images):
@@ -9,7 +9,7 @@ it (n = N·H·W for images):
 
 So the biased variance normalises and the unbiased one is stored; eps stands inside the root and
 nowhere else; weight and bias have the shape of the channels, (C,).  In evaluation the running
-statistics stand for mean and var.
+statistics take the place of mean and var.
 
 The statistics are robust: a constant channel gives exactly bias at any magnitude, and far from zero
 no digits are lost.  Any order of derivative is right through both forms, fused and composed.
@@ -39,19 +39,18 @@ a variance of 1/12, which makes it 1 / √(1 + 12 · 1e-5).
     >>> abs(out.mean().item()) < 1e-6, round(out.std().item(), 5)
     (True, 0.99994)
 
-Introductions that people learn from, these among them, have some of this otherwise:
+What is right where introductions, these two among them, are wrong:
 
-- "running = momentum · running + (1 - momentum) · sample, with momentum = 0.1" keeps 10 % of the
-  history at every step; PyTorch's 0.1, and ours, keeps 90 %.
-- eps is not used for the running statistics: it is added where the root is taken, and not stored.
-- σ̂ is at times the name of var + eps, by which nothing is divided before the root is taken.
-- weight and bias do not have the shape of x.
-- "In a batch of one, every hidden unit is 0": it is bias, and its gradient is 0.  Here that is an
-  error in training.
-- Σ dx = 0 and Σ dx x̂ = 0 (but for eps) whatever the loss.  So dy = 1 gives dx = 0, and so do two
-  values per channel: checks on these are no evidence that a backward is right.
+- momentum = 0.1 keeps 90 % of the running statistics at every step; "running = momentum · running
+  + (1 - momentum) · sample" would keep 10 %.
+- eps is added where the root is taken, and is no part of the running statistics.
+- x - mean is divided by √(var + eps), and not by var + eps, which is at times called σ̂.
+- weight and bias have the shape of the channels, not that of x.
+- A batch of one gives bias everywhere, not 0, and its dx is 0.  Here it is an error in training.
+- Σ dx = 0 and Σ dx x̂ = 0 (but for eps), whatever the loss.  So dx = 0 where dy is 1 everywhere, or
+  a channel has two values: checks on these are no evidence that a backward is right.
 
-What others mean, where `decay = 1 - momentum`:
+What others compute; a momentum "of the old" is 1 - ours:
 
     system             momentum, default     eps            running var  normalises by  one value
     ─────────────────  ────────────────────  ─────────────  ───────────  ─────────────  ─────────
@@ -80,11 +79,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import ShapeError
 from ..tensor import Tensor
 from .checks import check_flag
 from .functional import norm_steps as steps
-from .norm_base import RunningNorm
+from .norm_base import RunningNorm, documented_with_base, running_stats
 
 
 class BatchNorm(RunningNorm):
@@ -94,8 +92,9 @@ class BatchNorm(RunningNorm):
     (also under `no_grad`; `nn.frozen_stats(model)` stops them).  In evaluation the running
     statistics normalise.
 
-    A batch of nothing gives nothing, and moves nothing.  NaN or infinity in a channel spoils its
-    outputs and its running statistics, until `reset_running_stats()`, and no bit of the others.
+    An empty batch gives an empty result, and moves nothing.  NaN or infinity spoils the outputs of
+    its channel, and its running statistics until `reset_running_stats()`; other channels keep every
+    bit.
 
     Args:
         num_features: C, the number of channels.
@@ -117,10 +116,9 @@ class BatchNorm(RunningNorm):
         ShapeError: a wrong rank or number of channels, or one value per channel in training.
     """
 
-    kin = "BatchNorm"  # the name without its rank
+    family = "BatchNorm"  # the name of the class without its rank
     momenta = "from 0 to 1, or None to average all batches"
-    ranks: tuple[int, ...]
-    layout: str
+    ranks: tuple[int, ...]  # how many axes x may have
 
     def __init__(
         self,
@@ -137,38 +135,35 @@ class BatchNorm(RunningNorm):
         relu: bool = False,
     ) -> None:
         super().__init__(
-            num_features, eps, momentum, affine, track_running_stats, fused, device, dtype,
-            bias=bias,
-        )  # fmt: skip
+            num_features, eps, momentum, affine, track_running_stats, fused, device, dtype, bias
+        )
         check_flag("relu", relu)
         self.relu = relu
 
     def forward(self, x: Tensor) -> Tensor:
         """x and the result have the layout of the class."""
-        if isinstance(x, Tensor) and (x.ndim not in self.ranks or x.shape[1] != self.num_features):
-            raise ShapeError(
-                f"{type(self).__name__}({self.num_features}) got x of shape {x.shape}: it must "
-                f"be {self.layout} with C = {self.num_features}{self._taker(x)}"
-            )
-        steps.check_input(type(self).__name__, x, [self.weight, self.bias], self.eps)
-        y = self._by_running(x, self.relu)
-        return self._by_batch(x) if y is None else y
+        self._check(x)
+        if self.training or self.running_mean is None:
+            return self._by_batch(x)
+        return self._by_running(x, self.relu)
 
-    def _taker(self, x: Tensor) -> str:
-        """Which module would take x, if one would."""
+    def _fits(self, x: Tensor) -> bool:
+        return x.ndim in self.ranks and x.shape[1] == self.num_features
+
+    def _alternative(self, x: Tensor) -> str:
+        """The module of this family that takes x."""
         if not 2 <= x.ndim <= 5:
             return ""
-        return f"; nn.{self.kin}{max(x.ndim - 2, 1)}d({x.shape[1]}) takes this one"
+        return f"; nn.{self.family}{max(x.ndim - 2, 1)}d({x.shape[1]}) takes this one"
 
     def _by_batch(self, x: Tensor) -> Tensor:
         """x normalised by its own statistics, which are handed on."""
         if self.training:
             self._check_enough_values(x)
-        y, mean, var = steps.normalise_by_batch(
-            x, self.weight, self.bias, self.eps, self.fused, self.relu
-        )
+        affine = self.weight, self.bias
+        y, mean, var = steps.normalise_by_batch(x, affine, self.eps, self.fused, self.relu)
         if x.size:
-            self._seen(mean, var, x.size // self.num_features)
+            self._hand_on(mean, var, x.size // self.num_features)
         return y
 
     def _check_enough_values(self, x: Tensor) -> None:
@@ -178,7 +173,7 @@ class BatchNorm(RunningNorm):
 
     def _move(self, mean: Tensor, var: Tensor, n: int) -> None:
         super()._move(mean, var, n)
-        _, _, count = self._running()
+        _, _, count = running_stats(self)
         count.rebind(count.array + 1)
 
     def extra_repr(self) -> str:
@@ -186,23 +181,22 @@ class BatchNorm(RunningNorm):
         return super().extra_repr() + ", relu=True" * self.relu
 
 
+@documented_with_base
 class BatchNorm1d(BatchNorm):
     """BatchNorm over (N, C) or (N, C, L)."""
 
     ranks, layout = (2, 3), "(N, C) or (N, C, L)"
 
 
+@documented_with_base
 class BatchNorm2d(BatchNorm):
     """BatchNorm over images (N, C, H, W)."""
 
     ranks, layout = (4,), "(N, C, H, W)"
 
 
+@documented_with_base
 class BatchNorm3d(BatchNorm):
     """BatchNorm over volumes (N, C, D, H, W)."""
 
     ranks, layout = (5,), "(N, C, D, H, W)"
-
-
-for _kind in (BatchNorm1d, BatchNorm2d, BatchNorm3d):
-    _kind.__doc__ = f"{_kind.__doc__}\n\n    {BatchNorm.__doc__}"

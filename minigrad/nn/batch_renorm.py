@@ -12,7 +12,7 @@ from ..tensor import Tensor
 from .batch_norm import BatchNorm
 from .checks import number
 from .functional import norm_steps as steps
-from .norm_base import held
+from .norm_base import documented_with_base, ignore, running_stats
 
 
 class BatchRenorm(BatchNorm):
@@ -58,7 +58,7 @@ class BatchRenorm(BatchNorm):
         ValueError: r_max or d_max out of range, or track_running_stats=False.
     """
 
-    kin = "BatchRenorm"
+    family = "BatchRenorm"
     # the running mean and variance that the last batch was compared with
     _compared: tuple[Tensor, Tensor] | None = None
 
@@ -106,22 +106,22 @@ class BatchRenorm(BatchNorm):
     def _by_batch(self, x: Tensor) -> Tensor:
         """x by the batch and, in its correction, by the running statistics."""
         self._check_enough_values(x)
-        measured = self._receiver() not in (None, held)
-        weight, bias = (self.weight, self.bias) if measured else self._corrected(x.detach())
-        y, mean, var = steps.normalise_by_batch(x, weight, bias, self.eps, self.fused)
+        measured = self._receiver() not in (None, ignore)
+        affine = (self.weight, self.bias) if measured else self._corrected(x.detach())
+        y, mean, var = steps.normalise_by_batch(x, affine, self.eps, self.fused)
         if x.size:
-            self._seen(mean, var, x.size // self.num_features)
+            self._hand_on(mean, var, x.size // self.num_features)
         return y
 
     def _corrected(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """weight · r and weight · d + bias: what follows (x - μ_B)/σ_B."""
         if self._compared is None or not recomputing.get():
-            running_mean, running_var, _ = self._running()
+            running_mean, running_var, _ = running_stats(self)
             self._compared = running_mean.detach(), running_var.detach()
         mu, var = self._compared
         # from x - μ, so that μ_B - μ is as exact as x is, however far from 0 both are
         off = wide(x) - mu.reshape((-1,) + (1,) * (x.ndim - 2))
-        _, mean, batch_var = steps.normalise_by_batch(off, None, None, self.eps, self.fused)
+        _, mean, batch_var = steps.normalise_by_batch(off, (None, None), self.eps, self.fused)
         sigma = sqrt(var + self.eps)
         r = clip(sqrt(batch_var + self.eps) / sigma, 1 / self.r_max, self.r_max)
         d = clip(mean / sigma, -self.d_max, self.d_max)
@@ -141,23 +141,22 @@ def _at_least(least: float, name: str, value: Any) -> float:
     return bound
 
 
+@documented_with_base
 class BatchRenorm1d(BatchRenorm):
     """BatchRenorm over (N, C) or (N, C, L)."""
 
     ranks, layout = (2, 3), "(N, C) or (N, C, L)"
 
 
+@documented_with_base
 class BatchRenorm2d(BatchRenorm):
     """BatchRenorm over images (N, C, H, W)."""
 
     ranks, layout = (4,), "(N, C, H, W)"
 
 
+@documented_with_base
 class BatchRenorm3d(BatchRenorm):
     """BatchRenorm over volumes (N, C, D, H, W)."""
 
     ranks, layout = (5,), "(N, C, D, H, W)"
-
-
-for _kind in (BatchRenorm1d, BatchRenorm2d, BatchRenorm3d):
-    _kind.__doc__ = f"{_kind.__doc__}\n\n    {BatchRenorm.__doc__}"

@@ -16,7 +16,7 @@ from ..tensor import Tensor
 from . import functional as F
 from . import walk
 from .batch_norm import BatchNorm
-from .fold_order import Before, as_written, channel_ranks, hooked, in_a_run, in_sequentials
+from .fold_order import Run, Sequentials, UnfoldableError, as_written, channel_ranks, hooked
 from .linear import Linear
 from .module import Module
 from .norm_base import RunningNorm
@@ -112,12 +112,9 @@ def fold_batch_norm(model: Model, *inputs: Any) -> Model:
     """
     norms = {name: module for name, module in model.named_modules() if _is_norm(module)}
     _check(model, norms)
-    if inputs:
-        before = in_a_run(model, norms.values(), inputs)
-    else:
-        before = in_sequentials(model, norms.values())
-    folding, replaced = _folded(model, norms, before)
-    new = copy.deepcopy(model, replaced)  # where the copy of an object is given, it takes that
+    order = Run(model, inputs) if inputs else Sequentials(model)
+    folding, replaced = _folded(model, norms, order)
+    new = copy.deepcopy(model, replaced)  # an object in `replaced`, by id, is not copied anew
     new.zero_grad()
     new.folding = folding
     if folding.left or not folding.folded:
@@ -126,29 +123,30 @@ def fold_batch_norm(model: Model, *inputs: Any) -> Model:
 
 
 def _is_norm(module: Module) -> bool:
-    """Whether it shall be folded: every BatchNorm, and any other norm that keeps statistics."""
+    """Whether it is to be folded: every BatchNorm, and any other norm that keeps statistics."""
     return isinstance(module, BatchNorm) or (
         isinstance(module, RunningNorm) and module.track_running_stats
     )
 
 
 def _check(model: Module, norms: dict[str, Any]) -> None:
-    """A model that evaluates, by statistics.
+    """The model is in evaluation mode, has statistics, and no attribute `folding` of its own.
 
     Raises:
-        ValueError: it is another.
+        ValueError: it is not so.
     """
     for name, module in {"": model, **norms}.items():
-        title = f"{name!r}, a {type(module).__name__}," if name else f"the {type(module).__name__}"
         if module.training:
             raise ValueError(
-                f"fold_batch_norm: {title} is in training mode, in which a batch's own statistics "
-                "normalise: call model.eval() first"
+                f"fold_batch_norm: {_title(name, module)} is in training mode, in which a batch's "
+                "own statistics normalise: call model.eval() first"
             )
-        if module in norms.values() and not module.track_running_stats:
+    for name, norm in norms.items():
+        if not norm.track_running_stats:
             raise ValueError(
-                f"fold_batch_norm: {title} has no running statistics, so there is nothing fixed "
-                "to fold: make it with track_running_stats=True, train it, and call model.eval()"
+                f"fold_batch_norm: {_title(name, norm)} has no running statistics, so there is "
+                "nothing fixed to fold: make it with track_running_stats=True, train it, and call "
+                "model.eval()"
             )
     if not isinstance(getattr(model, "folding", Folding((), {})), Folding):
         raise ValueError(
@@ -157,41 +155,59 @@ def _check(model: Module, norms: dict[str, Any]) -> None:
         )
 
 
-def _folded(model: Module, norms: dict[str, Any], before: Before) -> tuple[Folding, dict[int, Any]]:
+def _title(name: str, module: Module) -> str:
+    kind = type(module).__name__
+    return f"{name!r}, a {kind}," if name else f"the {kind}"
+
+
+def _folded(
+    model: Module, norms: dict[str, Any], order: Run | Sequentials
+) -> tuple[Folding, dict[int, Any]]:
     """The report, and by id what takes the places of layers and norms in the copy."""
-    names = {module: name for name, module in model.named_modules()}
-    holders = Counter(id(p) for module in names for _, p in walk.state(module, recurse=False))
+    modules: dict[str, Any] = dict(model.named_modules())
+    owned = (p for module in modules.values() for _, p in walk.state(module, recurse=False))
+    owners = Counter(map(id, owned))
     pairs, left, replaced = [], {}, {}
     for name, norm in norms.items():
-        layer: Any = before[norm]
-        new = layer if isinstance(layer, str) else _unfit(layer, norm, holders)
-        new = new or _merged(layer, norm)
-        if isinstance(new, str):
-            left[name] = new
+        try:
+            before = order.before(name)
+            layer = modules[before]
+            _check_pair(layer, norm, owners)
+            new = _merged(layer, norm)
+        except UnfoldableError as why:
+            left[name] = str(why)
             continue
-        pairs.append((names[layer], name))
+        pairs.append((before, name))
         replaced[id(layer)] = new
         replaced[id(norm)] = Folded(norm, channel_ranks(layer, norm))
     return Folding(tuple(pairs), left), replaced
 
 
-def _unfit(layer: Any, norm: Any, holders: Counter[int]) -> str | None:
-    """Why this norm cannot be folded into this layer, if so."""
+def _check_pair(layer: Any, norm: Any, owners: Counter[int]) -> None:
+    """The norm can be folded into the layer; `owners` counts the modules of a parameter, by id.
+
+    Raises:
+        UnfoldableError: it cannot.
+    """
     kind = type(layer).__name__
     for module in (layer, norm):
+        name = type(module).__name__
         if hooked(module):
-            return f"the {type(module).__name__} has forward hooks, which would see other values"
+            raise UnfoldableError(f"the {name} has forward hooks, which would see other values")
         if not as_written(module):
-            return f"the {type(module).__name__} has a forward of its own"
-    if any(holders[id(p)] > 1 for p in (layer.weight, layer.bias)):
-        return f"the {kind} before it shares its weight or bias with another module"
+            raise UnfoldableError(f"the {name} has a forward of its own")
+    if any(owners[id(p)] > 1 for p in (layer.weight, layer.bias)):
+        raise UnfoldableError(f"the {kind} before it shares its weight or bias with another module")
     outputs = layer.out_features if isinstance(layer, Linear) else layer.out_channels
     if outputs != norm.num_features or not channel_ranks(layer, norm):
-        return f"before it comes a {kind}, whose {outputs} outputs are not its channels"
+        raise UnfoldableError(
+            f"before it comes a {kind}, whose {outputs} outputs are not its channels"
+        )
     regular = norm.running_mean.isfinite() & (norm.running_var.double() + norm.eps > 0)
     if not regular.all():
-        return "its running mean is not finite, or its running variance plus eps not positive"
-    return None
+        raise UnfoldableError(
+            "its running mean is not finite, or its running variance plus eps not positive"
+        )
 
 
 # ---- weights -------------------------------------------------------------------------------------
@@ -199,9 +215,12 @@ def _unfit(layer: Any, norm: Any, holders: Counter[int]) -> str | None:
 
 @no_grad
 def _merged(layer: Any, norm: Any) -> Any:
-    """A copy of the layer with weight s W and bias s (b - mean) + β, or why there is none.
+    """A copy of the layer with weight s W and bias s (b - mean) + β.
 
     They are computed in float64 and rounded once.
+
+    Raises:
+        UnfoldableError: the layer's dtype cannot hold them.
     """
     s = (norm.running_var.double() + norm.eps).rsqrt()
     if norm.weight is not None:
@@ -215,7 +234,9 @@ def _merged(layer: Any, norm: Any) -> Any:
     w, dtype = _scaled(layer, s), layer.weight.dtype
     largest = float(np.finfo(dtype).max)
     if not all(t.abs().amax().item() <= largest for t in (w, b)):  # NaN is not either
-        return f"with it the {type(layer).__name__} before it would not be finite in {dtype}"
+        raise UnfoldableError(
+            f"with it the {type(layer).__name__} before it would not be finite in {dtype}"
+        )
     new, learns = copy.deepcopy(layer), layer.weight.requires_grad
     new.weight = Parameter(w, requires_grad=learns, dtype=dtype)
     new.bias = Parameter(b, requires_grad=learns, dtype=dtype)

@@ -1,8 +1,12 @@
-"""Which layer comes before each normalisation: read off a Sequential, or seen in a run.
+"""Which layer comes before a normalisation: read off Sequentials, or seen in a run.
 
-The order of attributes is not the order of use: only a Sequential says what follows what.  For any
-other model one run on an example tells, by spies in place of the layers' outputs: a norm may be
-folded into a layer if it takes that layer's output itself, and nobody else reads or keeps it.
+The order of attributes is not the order of use; only a Sequential says what follows what.  Any
+other model runs once, as a copy, on an example.  In that run some tensors are spies, which tell who
+reads their values: the outputs of layers, and what layers and norms own.  A norm may be folded into
+a layer if it takes that layer's output itself, nobody else reads the output or what the two own,
+and the output is gone when the run is over.
+
+Modules go by their names in the model.
 """
 
 from __future__ import annotations
@@ -10,11 +14,12 @@ from __future__ import annotations
 import copy
 import weakref
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from ..random import undrawn
 from ..tensor import Tensor, handle
+from .batch_norm import BatchNorm
 from .container import Sequential
 from .conv import Conv1d, Conv2d, ConvTranspose2d
 from .linear import Linear
@@ -25,7 +30,10 @@ from .parameter import Parameter
 LAYERS = (Linear, Conv1d, Conv2d, ConvTranspose2d)
 KINDS = "Linear, Conv1d, Conv2d or ConvTranspose2d"
 EXAMPLE = "give an example input, nn.fold_batch_norm(model, x)"
-Before = dict[Module, Module | str]  # of each norm: the layer, or why none is known
+
+
+class UnfoldableError(Exception):
+    """Why a norm cannot be folded."""
 
 
 def as_written(module: Module) -> bool:
@@ -46,7 +54,7 @@ def hooked(module: Module) -> bool:
 def channel_ranks(layer: Module, norm: Any) -> tuple[int, ...]:
     """Numbers of axes with which the layer's output channels are the channels of the norm."""
     batched = getattr(layer, "axes", 0) + 2
-    if hasattr(norm, "ranks"):
+    if isinstance(norm, BatchNorm):
         return (batched,) if batched in norm.ranks else ()
     return (batched - 1, batched) if batched == norm.rank else ()  # InstanceNorm
 
@@ -54,157 +62,170 @@ def channel_ranks(layer: Module, norm: Any) -> tuple[int, ...]:
 # ---- in Sequentials ------------------------------------------------------------------------------
 
 
-def in_sequentials(model: Module, norms: Iterable[Module]) -> Before:
-    """The neighbour of each norm, where it is in a Sequential; a Sequential inside counts as one.
+class Sequentials:
+    """What follows what in the Sequentials of a model, each taken to be called as a whole."""
 
-    Each Sequential is taken to be called as a whole.
-    """
-    places = Counter(child for module in model.modules() for child in module.children())
-    found: Before = {}
-    for module in model.modules():  # the outer ones first: they know what is before an inner one
-        if isinstance(module, Sequential) and as_written(module):
-            before = None
-            for each in _chain(module, places):
-                found.setdefault(each, _neighbour(before, each, places))
-                before = each
-    outside = f"only a run shows what is before it: {EXAMPLE}"
-    found.setdefault(model, "nothing is before it")
-    return {norm: found.get(norm, outside) for norm in norms}
+    def __init__(self, model: Module) -> None:
+        self.modules = dict(model.named_modules())
+        names = {id(module): name for name, module in self.modules.items()}
+        children = (child for module in model.modules() for child in module.children())
+        self.places = Counter(names[id(child)] for child in children)
+        self.previous: dict[str, str | None] = {}
+        for (
+            module
+        ) in model.modules():  # the outer ones first: they know what is before an inner one
+            if isinstance(module, Sequential) and as_written(module):
+                previous = None
+                for each in self._chain(module, names):
+                    self.previous.setdefault(each, previous)
+                    previous = each
 
+    def _chain(self, sequential: Sequential, names: dict[int, str]) -> Iterator[str]:
+        """What runs one after the other, through Sequentials inside that stand nowhere else."""
+        for child in sequential:
+            name = names[id(child)]
+            alone = self.places[name] == 1 and not hooked(child)
+            if isinstance(child, Sequential) and as_written(child) and alone:
+                yield from self._chain(child, names)
+            else:
+                yield name
 
-def _chain(sequential: Sequential, places: Counter[Module]) -> Iterator[Module]:
-    """What runs one after the other, through Sequentials inside that stand nowhere else."""
-    for child in sequential:
-        alone = places[child] == 1 and not hooked(child)
-        if isinstance(child, Sequential) and as_written(child) and alone:
-            yield from _chain(child, places)
-        else:
-            yield child
+    def before(self, norm: str) -> str:
+        """The layer before a norm.
 
-
-def _neighbour(before: Module | None, module: Module, places: Counter[Module]) -> Module | str:
-    """What stands before a module of a chain, if it is a layer that stands there only."""
-    if before is None:
-        return f"it is the first in its Sequential: {EXAMPLE}"
-    if not isinstance(before, LAYERS):
-        hint = f": {EXAMPLE}" if any(True for _ in before.children()) else ""
-        return f"before it comes a {type(before).__name__}, not a {KINDS}{hint}"
-    if places[before] > 1 or places[module] > 1:
-        return f"it or the {type(before).__name__} before it is in the model twice: {EXAMPLE}"
-    return before
+        Raises:
+            UnfoldableError: there is none, or they are not in this order everywhere.
+        """
+        if norm == "":
+            raise UnfoldableError("nothing is before it")
+        if norm not in self.previous:
+            raise UnfoldableError(f"only a run shows what is before it: {EXAMPLE}")
+        layer = self.previous[norm]
+        if layer is None:
+            raise UnfoldableError(f"it is the first in its Sequential: {EXAMPLE}")
+        module = self.modules[layer]
+        kind = type(module).__name__
+        if not isinstance(module, LAYERS):
+            hint = f": {EXAMPLE}" if any(True for _ in module.children()) else ""
+            raise UnfoldableError(f"before it comes a {kind}, not a {KINDS}{hint}")
+        if self.places[layer] > 1 or self.places[norm] > 1:
+            raise UnfoldableError(f"it or the {kind} before it is in the model twice: {EXAMPLE}")
+        return layer
 
 
 # ---- in a run ------------------------------------------------------------------------------------
 
 
-def in_a_run(model: Module, norms: Iterable[Module], inputs: tuple[Any, ...]) -> Before:
-    """The layer whose output each norm takes, when a copy of the model runs on these inputs."""
-    twin = copy.deepcopy(model)
-    of_twin = dict(zip(model.modules(), twin.modules(), strict=True))
-    originals = {each: module for module, each in of_twin.items()}
-    run = _Run(twin)
-    for module in twin.modules():
-        run.watch(module)
-    with undrawn():
-        outputs = twin(*inputs)
-    run.notice_kept()
-    del outputs  # what was still alive, the model returned or holds
-    before = {norm: run.before(of_twin[norm]) for norm in norms}
-    return {n: found if isinstance(found, str) else originals[found] for n, found in before.items()}
+class Run:
+    """Who took and who read what, when a copy of a model ran on these inputs."""
 
+    def __init__(self, model: Module, inputs: tuple[Any, ...]) -> None:
+        twin = copy.deepcopy(model)
+        self.modules = dict(twin.named_modules())
+        self.names = {id(module): name for name, module in self.modules.items()}
+        self.running: list[str] = []  # the innermost last
+        self.taken: dict[str, list[tuple[str | None, int]]] = {}  # by norms: of which layer, axes
+        self.outputs: list[tuple[str, weakref.ref[_Spy]]] = []  # of layers
+        self.shared: dict[str, str] = {}  # of layers and norms: who else depends on their tensors
+        for module in self.modules.values():
+            self._watch(module)
+        with undrawn():
+            result = twin(*inputs)
+        self._notice_kept()
+        del result  # it had to live until now: what it holds is kept
 
-class _Run:
-    """Who takes and who reads what, while a model runs."""
+    def before(self, norm: str) -> str:
+        """The layer whose output this norm took, alone.
 
-    def __init__(self, model: Module) -> None:
-        self.names = {module: name for name, module in model.named_modules()}
-        self.running: list[Module] = []
-        self.taken: dict[Module, list[tuple[Module | None, int]]] = {}  # by norms: whose, axes
-        self.outputs: list[tuple[Module, weakref.ref[_Spy]]] = []
-        self.seen: dict[Module, str] = {}  # who else sees what is a layer's or a norm's
+        Raises:
+            UnfoldableError: there is none.
+        """
+        if norm not in self.taken:
+            raise UnfoldableError("it was not called on this input")
+        layer, *others = {layer for layer, _ in self.taken[norm]}
+        if layer is None or others:
+            raise UnfoldableError(f"its input is not the output itself of one {KINDS}")
+        for each in (norm, layer):
+            if each in self.shared:
+                raise UnfoldableError(self.shared[each])
+        for other, taken in self.taken.items():
+            if other != norm and any(source == layer for source, _ in taken):
+                raise UnfoldableError(f"{self._title(layer)} is before {self._title(other)} too")
+        ranks = channel_ranks(self.modules[layer], self.modules[norm])
+        for _, ndim in self.taken[norm]:
+            if ndim not in ranks:
+                raise UnfoldableError(
+                    f"its input of {ndim} axes has other channels than {self._title(layer)}"
+                )
+        return layer
 
-    def watch(self, module: Module) -> None:
-        """Note when it runs; of a layer or a norm, also who reads its tensors."""
-        module.register_forward_pre_hook(self.begin)
-        module.register_forward_hook(self.end)
-        if isinstance(module, (*LAYERS, RunningNorm)):
-            for name, value in vars(module).items():
-                if isinstance(value, Tensor):
-                    vars(module)[name] = _spy(value, self, module, f"the {name} of ", {module})
-
-    def begin(self, module: Module, inputs: Any) -> None:
-        """A hook before `forward`."""
-        self.running.append(module)
-        if isinstance(module, RunningNorm):
-            source: tuple[Module | None, int] = (None, 0)
-            if inputs and isinstance(inputs[0], _Spy):
-                inputs[0].readers.add(module)
-                source = (inputs[0].owner, inputs[0].ndim)
-            self.taken.setdefault(module, []).append(source)
-
-    def end(self, module: Module, inputs: Any, output: Any) -> Any:
-        """A hook after `forward`: a layer's output becomes a spy."""
-        self.running.pop()
-        if not isinstance(module, LAYERS):
-            return None
-        spied = _spy(output, self, module, "the output of ", set())
-        self.outputs.append((module, weakref.ref(spied)))
-        return spied
-
-    def read(self, spied: _Spy) -> None:
+    def read(self, spy: _Spy) -> None:
         """Somebody reads a spy's values: who may, or another."""
         reader = self.running[-1] if self.running else None
-        if reader not in spied.readers:
-            who = "a hook" if reader is None else self.titled(reader)
-            self.note(spied.owner, f"{spied.what}{self.titled(spied.owner)} is read by {who} too")
+        if reader not in spy.readers:
+            who = "a hook" if reader is None else self._title(reader)
+            why = f"{spy.what} of {self._title(spy.owner)} is read by {who} too"
+            self.shared.setdefault(spy.owner, why)
 
-    def note(self, owner: Module, why: str) -> None:
-        """Keep the first reason not to fold."""
-        self.seen.setdefault(owner, why)
+    def _watch(self, module: Module) -> None:
+        """Note when it runs; of a layer or a norm, also who reads its tensors."""
+        module.register_forward_pre_hook(self._begin)
+        module.register_forward_hook(self._end)
+        if isinstance(module, (*LAYERS, RunningNorm)):
+            owner = self.names[id(module)]
+            for name, value in vars(module).items():
+                if isinstance(value, Tensor):
+                    vars(module)[name] = _Spy.on(value, self, owner, f"the {name}", {owner})
 
-    def notice_kept(self) -> None:
+    def _begin(self, module: Module, inputs: Any) -> None:
+        """A hook before `forward`."""
+        name = self.names[id(module)]
+        self.running.append(name)
+        if isinstance(module, RunningNorm):
+            x = inputs[0] if inputs else None
+            if isinstance(x, _Spy):
+                x.readers.add(name)
+            source = (x.owner, x.ndim) if isinstance(x, _Spy) else (None, 0)
+            self.taken.setdefault(name, []).append(source)
+
+    def _end(self, module: Module, inputs: Any, output: Any) -> Any:
+        """A hook after `forward`: a layer's output becomes a spy."""
+        name = self.running.pop()
+        if not isinstance(module, LAYERS) or not isinstance(output, Tensor):
+            return None
+        spy = _Spy.on(output, self, name, "the output", set())
+        self.outputs.append((name, weakref.ref(spy)))
+        return spy
+
+    def _notice_kept(self) -> None:
         """Look for outputs that are still there when all is done."""
         for layer, output in self.outputs:
             if output() is not None:
-                what = f"the output of {self.titled(layer)} is kept"
-                self.note(layer, f"{what}: the model returns it, or an attribute or a hook has it")
+                why = "is kept: the model returns it, or an attribute or a hook has it"
+                self.shared.setdefault(layer, f"the output of {self._title(layer)} {why}")
 
-    def before(self, norm: Module) -> Module | str:
-        """The layer whose output this norm alone takes, or why there is none."""
-        if norm not in self.taken:
-            return "it was not called on this input"
-        layers = {layer for layer, _ in self.taken[norm]}
-        layer = layers.pop()
-        if layer is None or layers:
-            return f"its input is not the output itself of one {KINDS}"
-        for each in (norm, layer):
-            if each in self.seen:
-                return self.seen[each]
-        for other, taken in self.taken.items():
-            if other is not norm and any(source is layer for source, _ in taken):
-                return f"{self.titled(layer)} is before {self.titled(other)} too"
-        for _, ndim in self.taken[norm]:
-            if ndim not in channel_ranks(layer, norm):
-                return f"its input of {ndim} axes has other channels than {self.titled(layer)}"
-        return layer
-
-    def titled(self, module: Module) -> str:
-        """Its name and class."""
-        kind, name = type(module).__name__, self.names[module]
+    def _title(self, name: str) -> str:
+        """A module's name and class."""
+        kind = type(self.modules[name]).__name__
         return f"{name} ({kind})" if name else kind
-
-
-# ---- spies ---------------------------------------------------------------------------------------
 
 
 class _Spy(Parameter):
     """A tensor that tells a run when its values are read; its shape and the like are free."""
 
     __slots__ = ("owner", "readers", "run", "what")
-    run: _Run
-    owner: Module
-    what: str
-    readers: set[Module]  # who may read them: the owner its parameters, a norm its input
+    run: Run
+    owner: str
+    what: str  # the owner's "weight", or its "output"
+    readers: set[str]  # who may read them: the owner what it owns, a norm its input
+
+    @classmethod
+    def on(cls, t: Tensor, run: Run, owner: str, what: str, readers: set[str]) -> _Spy:
+        """A spy on the values of a tensor, with its node."""
+        spy = object.__new__(cls)
+        spy.run, spy.owner, spy.what, spy.readers = run, owner, what, readers
+        spy.array, spy.node, spy.grad = t.array, t.node, None
+        return spy
 
     @property
     def array(self) -> Any:
@@ -224,11 +245,3 @@ class _Spy(Parameter):
 
 
 _array: Any = vars(Tensor)["array"]  # the slot itself
-
-
-def _spy(t: Tensor, run: _Run, owner: Module, what: str, readers: set[Module]) -> _Spy:
-    """A spy on the values of a tensor, with its node."""
-    spied = object.__new__(_Spy)
-    spied.run, spied.owner, spied.what, spied.readers = run, owner, what, readers
-    spied.array, spied.node, spied.grad = t.array, t.node, None
-    return spied

@@ -6,28 +6,28 @@ from typing import Any, NamedTuple
 
 from ..errors import ShapeError
 from ..ops.join import cat
-from ..ops.shape import broadcast_to
 from ..tensor import Tensor
 from .batch_norm import BatchNorm
 from .checks import check_count
 from .functional import norm_steps as steps
+from .norm_base import documented_with_base
 
 
 class GhostBatchNorm(BatchNorm):
-    """BatchNorm over each virtual batch of `virtual_batch_size` samples, of one large batch.
+    """BatchNorm over virtual batches: parts, of `virtual_batch_size` samples, of one large batch.
 
     Hoffer, Hubara and Soudry, "Train longer, generalize better", 2017, arXiv 1705.08741.
 
-    In training, samples 0 to virtual_batch_size - 1 are the first virtual batch, and so on; the
-    last may be smaller.  Each is normalised by its own mean and biased variance, so that the noise
-    of these is that of small batches while steps are those of a large one.  Evaluation is
-    BatchNorm's: by the running statistics, or by the whole batch where none are tracked.
+    In training, the first virtual_batch_size samples are the first virtual batch, and so on; the
+    last may be smaller.  Each is normalised by its own mean and biased variance: these are as noisy
+    as those of small batches, while steps are those of a large one.  Evaluation is BatchNorm's: by
+    the running statistics, or by the whole batch where none are tracked.
 
     The running statistics move once for each batch, by the averages of the virtual batches' means
     and of their unbiased variances, weighted by how many values each has.  So momentum means what
-    it means in BatchNorm, however many virtual batches there are and in whatever order (the paper
-    moves them once for each), and the variance is that within virtual batches, which is what the
-    network was trained on.  `nn.recompute_stats` pools all values: within and between.
+    it means in BatchNorm, and the order of virtual batches does not matter (the paper moves the
+    statistics once for each).  The running variance is that within virtual batches, which the
+    network was trained on; `nn.recompute_stats` pools all values, within and between.
 
     Args:
         num_features: C, the number of channels.
@@ -39,7 +39,7 @@ class GhostBatchNorm(BatchNorm):
             channels, or one value per channel in the last virtual batch.
     """
 
-    kin = "GhostBatchNorm"
+    family = "GhostBatchNorm"
 
     def __init__(
         self,
@@ -56,9 +56,16 @@ class GhostBatchNorm(BatchNorm):
         bias: bool = True,
     ) -> None:
         super().__init__(
-            num_features, eps, momentum, affine, track_running_stats, fused, device, dtype,
+            num_features,
+            eps,
+            momentum,
+            affine,
+            track_running_stats,
+            fused,
+            device,
+            dtype,
             bias=bias,
-        )  # fmt: skip
+        )
         self.virtual_batch_size = virtual_batch_size
 
     @property
@@ -75,21 +82,17 @@ class GhostBatchNorm(BatchNorm):
         """x by its virtual batches in training, by itself in evaluation."""
         if not self.training:
             return super()._by_batch(x)
-        last = self._last(x)
-        others = x.shape[0] - last
-        whole = not others or last == self.virtual_batch_size
-        pieces = (x,) if whole else x.split([others, last])
-        ys, seen = zip(*(self._apart(piece) for piece in pieces), strict=True)
+        self._check_enough_values(x)
+        rest = x.shape[0] % self.virtual_batch_size
+        full = x.shape[0] - rest
+        pieces = x.split([full, rest]) if full and rest else (x,)
+        ys, parts = zip(*(self._apart(piece) for piece in pieces), strict=True)
         if x.size:
-            self._seen_apart(seen)
+            self._hand_on_parts(parts, x.size // self.num_features)
         return ys[0] if len(ys) == 1 else cat(ys)
 
-    def _last(self, x: Tensor) -> int:
-        """How many samples the last virtual batch has.
-
-        Raises:
-            ShapeError: one value per channel in it.
-        """
+    def _check_enough_values(self, x: Tensor) -> None:
+        """Not the batch, but its last virtual batch must have them."""
         n, size = x.shape[0], self.virtual_batch_size
         last = n % size or min(n, size)
         if x.size and last * (x.size // n) == self.num_features:
@@ -100,32 +103,26 @@ class GhostBatchNorm(BatchNorm):
                 "(drop_last=True leaves a last odd one out), another virtual_batch_size, "
                 "or call .eval() to use the running statistics"
             )
-        return last
 
     def _apart(self, x: Tensor) -> tuple[Tensor, _Statistics]:
         """x, whole virtual batches or a smaller one, normalised by their own statistics."""
         groups = max(x.shape[0] // self.virtual_batch_size, 1)
-        own = groups, self.num_features  # one statistic for each, so weights as well
         apart = x.reshape(groups, x.shape[0] // groups, *x.shape[1:])
-        gamma = 1.0 if self.weight is None else broadcast_to(self.weight, own).reshape(-1)
-        beta = 0.0 if self.bias is None else broadcast_to(self.bias, own).reshape(-1)
-        axes = (1, *range(3, apart.ndim))
-        op = steps.chosen(steps.BY_BATCH, self.fused)
-        y, mean, var = op(apart, gamma, beta, axes=axes, eps=self.eps)
-        mean, var = (s.detach().reshape(own) for s in (mean, var))
+        shape, axes = (groups, self.num_features), (1, *range(3, apart.ndim))
+        affine = self.weight, self.bias
+        y, mean, var = steps.normalise_by_part(apart, affine, shape, axes, self.eps, self.fused)
         return y.reshape(x.shape), _Statistics(mean, var, x.size // (groups * self.num_features))
 
-    def _seen_apart(self, parts: tuple[_Statistics, ...]) -> None:
-        """Hand on the statistics of virtual batches as those of one batch."""
-        n = sum(part.n * part.mean.shape[0] for part in parts)
+    def _hand_on_parts(self, parts: tuple[_Statistics, ...], n: int) -> None:
+        """Hand on the statistics of virtual batches as those of one batch with n values each."""
         start = parts[0].mean[0]  # what is added to it is exactly 0 where a channel is constant
-        mean = start + _average([part.mean - start for part in parts], parts)
-        if self._receiver() is None:
+        mean = start + _average([part.mean - start for part in parts], parts, n)
+        if self._receiver() is None:  # the running variance is that within virtual batches
             unbiased = [part.var * (part.n / (part.n - 1)) for part in parts]
-            var = _average(unbiased, parts) * ((n - 1) / n)  # which `_move` takes back
-        else:
-            var = _average([part.var + (part.mean - mean) ** 2 for part in parts], parts)
-        self._seen(mean, var, n)
+            var = _average(unbiased, parts, n) * ((n - 1) / n)  # `_move` multiplies by n / (n - 1)
+        else:  # a receiver pools all values, within and between
+            var = _average([part.var + (part.mean - mean) ** 2 for part in parts], parts, n)
+        self._hand_on(mean, var, n)
 
     def extra_repr(self) -> str:
         """Options, as the constructor takes them."""
@@ -134,37 +131,35 @@ class GhostBatchNorm(BatchNorm):
 
 
 class _Statistics(NamedTuple):
-    """Mean and biased variance, (virtual batches, C), each of n values."""
+    """Mean and biased variance (virtual batches, C), each over n values."""
 
     mean: Tensor
     var: Tensor
     n: int
 
 
-def _average(values: list[Tensor], parts: tuple[_Statistics, ...]) -> Tensor:
-    """Values (virtual batches, C) of each part, averaged over all values of x: (C,)."""
+def _average(values: list[Tensor], parts: tuple[_Statistics, ...], n: int) -> Tensor:
+    """Values (virtual batches, C) of each part, averaged with the counts of n values: (C,)."""
     first, *others = (v.sum(0) * part.n for v, part in zip(values, parts, strict=True))
-    n = sum(part.n * part.mean.shape[0] for part in parts)
     return sum(others, start=first) / n
 
 
+@documented_with_base
 class GhostBatchNorm1d(GhostBatchNorm):
     """GhostBatchNorm over (N, C) or (N, C, L)."""
 
     ranks, layout = (2, 3), "(N, C) or (N, C, L)"
 
 
+@documented_with_base
 class GhostBatchNorm2d(GhostBatchNorm):
     """GhostBatchNorm over images (N, C, H, W)."""
 
     ranks, layout = (4,), "(N, C, H, W)"
 
 
+@documented_with_base
 class GhostBatchNorm3d(GhostBatchNorm):
     """GhostBatchNorm over volumes (N, C, D, H, W)."""
 
     ranks, layout = (5,), "(N, C, D, H, W)"
-
-
-for _kind in (GhostBatchNorm1d, GhostBatchNorm2d, GhostBatchNorm3d):
-    _kind.__doc__ = f"{_kind.__doc__}\n\n    {GhostBatchNorm.__doc__}"

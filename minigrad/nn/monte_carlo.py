@@ -17,11 +17,11 @@ from .population import (
     batch_norms,
     check_batches,
     evaluating,
-    gather,
     inputs_of,
     kept_stats,
+    pool,
     set_stats,
-    shown,
+    with_progress,
 )
 
 NAME = "mc_batch_norm"
@@ -82,24 +82,28 @@ def mc_batch_norm(
         >>> mean.item(), std.item()  # of 0 and -4
         (-2.0, 2.828...)
     """
-    norms = _drawn(model)
+    norms = _norms_of(model)
     inputs = inputs_of(NAME, (x,))
     check_batches(NAME, batches)
     _check_passes(passes)
     outputs = Population()
-    bar = shown(NAME, _repeated(batches, passes), progress, passes)
+    batches = with_progress(NAME, _repeated(batches, passes), progress, passes)
     with evaluating(model):
-        for batch in bar:
-            seen = [(norm, Population()) for norm in norms]
-            gather(model, inputs_of(NAME, batch), seen)
-            y = _predict(model, inputs, [pair for pair in seen if pair[1].n])
-            outputs.add(y.array, 0.0, 1)
+        for batch in batches:
+            drawn = [(norm, Population()) for norm in norms]
+            pool(model, inputs_of(NAME, batch), drawn)
+            y = _predict(model, inputs, [pair for pair in drawn if pair[1].n])
+            outputs.add(y.array, var=0.0, n=1)
     std = backend.of(outputs.squares).xp.sqrt(outputs.var(correction=1))
     return MCPrediction(*(handle(each.astype(y.dtype)) for each in (outputs.mean, std)))
 
 
-def _drawn(model: Module) -> list[BatchNorm]:
-    """The BatchNorms whose statistics are to come from batches."""
+def _norms_of(model: Module) -> list[BatchNorm]:
+    """The BatchNorms whose statistics are to come from batches.
+
+    Raises:
+        ValueError: there is none, or one keeps no running statistics.
+    """
     norms = batch_norms(NAME, model)
     if not norms:
         raise ValueError(
@@ -126,7 +130,11 @@ def _check_passes(passes: Any) -> None:
 
 
 def _repeated(batches: Iterable[Any], passes: int) -> Iterator[Any]:
-    """As many batches as there are passes, from the beginning again as often as it takes."""
+    """As many batches as there are passes, begun anew as often as that takes.
+
+    Raises:
+        ValueError: there are fewer, and they cannot be begun anew.
+    """
     count = 0
     while True:
         begun = count
@@ -135,7 +143,7 @@ def _repeated(batches: Iterable[Any], passes: int) -> Iterator[Any]:
             count += 1
             if count == passes:
                 return
-        if count == begun:  # nothing is left, or comes anew
+        if count == begun:
             raise ValueError(
                 f"{NAME} got {count} batches for {passes} passes: give as many, or batches that "
                 "can be iterated over anew, such as a list or mg.data.batches"
@@ -155,6 +163,11 @@ def _predict(
         for norm, population in statistics:
             set_stats(norm, population.mean, population.var(correction=0))
         y = model(*inputs)
+    _check_output(y)
+    return y
+
+
+def _check_output(y: Any) -> None:
     if not isinstance(y, Tensor):
         raise TypeError(
             f"{NAME} got a model that returns a {type(y).__name__}: give one that returns a "
@@ -165,4 +178,3 @@ def _predict(
             f"{NAME} got a model that returns {y.dtype}: give one that returns floating numbers, "
             "such as probabilities"
         )
-    return y

@@ -9,9 +9,9 @@ from typing import Any
 from ..errors import ShapeError
 from ..tensor import Tensor
 from . import functional as F
-from .checks import check_count, check_floating
+from .checks import check_count
 from .functional import norm_steps as steps
-from .norm_base import AffineNorm, RunningNorm
+from .norm_base import AffineNorm, RunningNorm, documented_with_base
 
 
 class LayerNorm(AffineNorm):
@@ -46,7 +46,7 @@ class LayerNorm(AffineNorm):
         self.normalized_shape = shape = steps.last_lengths(normalized_shape)
         steps.check_eps("LayerNorm", eps)
         self.eps, self.elementwise_affine, self.fused = eps, elementwise_affine, fused
-        self._learn(shape, elementwise_affine, bias, device, dtype)
+        self._make_parameters(shape, elementwise_affine, bias, device, dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, *normalized_shape) -> the same."""
@@ -99,7 +99,7 @@ class GroupNorm(AffineNorm):
         steps.check_eps("GroupNorm", eps)
         self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
         self.affine, self.fused = affine, fused
-        self._learn((num_channels,), affine, bias, device, dtype)
+        self._make_parameters((num_channels,), affine, bias, device, dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, num_channels, …) -> the same."""
@@ -144,8 +144,7 @@ class _InstanceNorm(RunningNorm):
             the input's statistics normalise.
     """
 
-    rank: int  # with the batch axis
-    layout: str
+    rank: int  # how many axes a batch has
 
     def __init__(
         self,
@@ -163,47 +162,43 @@ class _InstanceNorm(RunningNorm):
         if momentum is None:
             raise ValueError("InstanceNorm got momentum=None, but counts no batches: give 0 to 1")
         super().__init__(
-            num_features, eps, momentum, affine, track_running_stats, fused, device, dtype,
-            bias=bias,
-        )  # fmt: skip
+            num_features, eps, momentum, affine, track_running_stats, fused, device, dtype, bias
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """x and the result have the layout of the class."""
-        check_floating(type(self).__name__, x)
-        channels = x.shape[x.ndim - self.rank + 1 :][:1]
-        if x.ndim not in (self.rank - 1, self.rank) or channels != (self.num_features,):
-            raise ShapeError(
-                f"{type(self).__name__}({self.num_features}) got x of shape {x.shape}: it must "
-                f"be {self.layout} with C = {self.num_features}"
-            )
+        self._check(x)
         if x.ndim < self.rank:
             return self.forward(x.unsqueeze(0)).squeeze(0)
-        y = self._by_running(x)
-        if y is not None:
-            return y
-        y, mean, var = steps.normalise_by_instance(x, self.weight, self.bias, self.eps, self.fused)
+        if not self.training and self.running_mean is not None:
+            return self._by_running(x)
+        affine = self.weight, self.bias
+        y, mean, var = steps.normalise_by_instance(x, affine, self.eps, self.fused)
         if x.size:
-            self._seen(mean, var, math.prod(x.shape[2:]))
+            self._hand_on(mean, var, math.prod(x.shape[2:]))
         return y
 
+    def _fits(self, x: Tensor) -> bool:
+        axis = 1 - self.rank  # of the channels, from the end: x may be a single sample
+        return x.ndim in (self.rank - 1, self.rank) and x.shape[axis] == self.num_features
 
+
+@documented_with_base
 class InstanceNorm1d(_InstanceNorm):
     """InstanceNorm over sequences (N, C, L) or (C, L)."""
 
     rank, layout = 3, "(N, C, L) or (C, L)"
 
 
+@documented_with_base
 class InstanceNorm2d(_InstanceNorm):
     """InstanceNorm over images (N, C, H, W) or (C, H, W)."""
 
     rank, layout = 4, "(N, C, H, W) or (C, H, W)"
 
 
+@documented_with_base
 class InstanceNorm3d(_InstanceNorm):
     """InstanceNorm over volumes (N, C, D, H, W) or (C, D, H, W)."""
 
     rank, layout = 5, "(N, C, D, H, W) or (C, D, H, W)"
-
-
-for _kind in (InstanceNorm1d, InstanceNorm2d, InstanceNorm3d):
-    _kind.__doc__ = f"{_kind.__doc__}\n\n    {_InstanceNorm.__doc__}"

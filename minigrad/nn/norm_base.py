@@ -3,6 +3,9 @@
 Conventions are PyTorch's, so that state dicts load both ways: momentum is the weight of the *new*
 batch, the biased variance normalises, the unbiased one is stored.  (Frameworks that say decay = 0.9
 mean momentum = 0.1.)
+
+In training a module hands on the statistics of each batch.  They move its running statistics,
+unless a receiver takes them instead: `frozen_stats` ignores them, `recompute_stats` pools them.
 """
 
 from __future__ import annotations
@@ -11,28 +14,42 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..create import full_like, ones, zeros
+from ..errors import ShapeError
 from ..modes import recomputing
 from ..tensor import Tensor
 from . import init
-from .checks import check_count, check_flag
+from .checks import check_count, check_flag, check_floating
 from .functional import norm_steps as steps
 from .module import Module
 from .parameter import Buffer, Parameter
 
-# Where a module's batch statistics go instead of into its running ones: (mean, biased variance,
-# values per channel).
+Kind = TypeVar("Kind", bound=type[Module])
+
+# takes the mean and the biased variance (C,) of a batch, and its number of values per channel
 Receiver = Callable[[Tensor, Tensor, int], None]
+# the receivers of modules, by id: a module may define == and have no hash
 _receivers: ContextVar[Mapping[int, Receiver]] = ContextVar(
     "receivers", default=MappingProxyType({})
 )
 
 
-def held(mean: Tensor, var: Tensor, n: int) -> None:
+@contextmanager
+def receiving(receivers: Mapping[int, Receiver]) -> Iterator[None]:
+    """Inside, these receivers take the batch statistics of the modules with these ids."""
+    outer = _receivers.get()
+    _receivers.set({**outer, **receivers})
+    try:
+        yield
+    finally:
+        _receivers.set(outer)
+
+
+def ignore(mean: Tensor, var: Tensor, n: int) -> None:
     """The receiver by which running statistics stay as they are."""
 
 
@@ -42,10 +59,9 @@ class AffineNorm(Module):
     weight: Parameter | None
     bias: Parameter | None
 
-    def _learn(
+    def _make_parameters(
         self, shape: tuple[int, ...], affine: bool, bias: bool, device: str | None, dtype: Any
     ) -> None:
-        """Parameters of this shape: weight 1 and bias 0, as far as they are wanted."""
         place = {"dtype": dtype, "device": device}
         self.weight = Parameter(ones(*shape, **place)) if affine else None
         self.bias = Parameter(zeros(*shape, **place)) if affine and bias else None
@@ -59,41 +75,39 @@ class AffineNorm(Module):
 
 
 class RunningNorm(AffineNorm):
-    """Weight, bias and running statistics for each channel; subclasses define `forward`."""
+    """Weight, bias and running statistics of each channel; subclasses define `forward`."""
 
     momenta = "from 0 to 1"  # what `momentum` may be
+    layout: str  # what x may be
 
     def __init__(
         self,
         num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        fused: bool = True,
-        device: str | None = None,
-        dtype: Any = None,
-        *,
-        bias: bool = True,
+        eps: float,
+        momentum: float | None,
+        affine: bool,
+        track_running_stats: bool,
+        fused: bool,
+        device: str | None,
+        dtype: Any,
+        bias: bool,
     ) -> None:
         check_count("num_features", num_features)
-        if momentum is not None:
-            steps.check_momentum(type(self).__name__, momentum, self.momenta)
         steps.check_eps(type(self).__name__, eps)
-        for name, flag in (
-            ("affine", affine),
-            ("track_running_stats", track_running_stats),
-            ("fused", fused),
-            ("bias", bias),
-        ):
+        flags = {"affine": affine, "track_running_stats": track_running_stats}
+        for name, flag in {**flags, "fused": fused, "bias": bias}.items():
             check_flag(name, flag)
-        self.num_features, self.eps, self.momentum, self.fused = num_features, eps, momentum, fused
-        self.affine = affine
-        self._learn((num_features,), affine, bias, device, dtype)
-        place = {"dtype": dtype, "device": device}
-        self.running_mean = Buffer(zeros(num_features, **place)) if track_running_stats else None
-        self.running_var = Buffer(ones(num_features, **place)) if track_running_stats else None
-        self.num_batches_tracked = Buffer(0, np.int64, device) if track_running_stats else None
+        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.affine, self.fused = affine, fused
+        self._check_momentum()
+        self._make_parameters((num_features,), affine, bias, device, dtype)
+        self._make_statistics(track_running_stats, device, dtype)
+
+    def _make_statistics(self, tracked: bool, device: str | None, dtype: Any) -> None:
+        n, place = self.num_features, {"dtype": dtype, "device": device}
+        self.running_mean = Buffer(zeros(n, **place)) if tracked else None
+        self.running_var = Buffer(ones(n, **place)) if tracked else None
+        self.num_batches_tracked = Buffer(0, np.int64, device) if tracked else None
 
     @property
     def track_running_stats(self) -> bool:
@@ -109,9 +123,9 @@ class RunningNorm(AffineNorm):
         )
 
     def reset_running_stats(self) -> None:
-        """Mean 0, variance 1, no batches seen."""
+        """Mean 0, variance 1, no batches counted."""
         if self.running_mean is not None:
-            for buffer, start in zip(self._running(), (0, 1, 0), strict=True):
+            for buffer, start in zip(running_stats(self), (0, 1, 0), strict=True):
                 buffer.rebind(full_like(buffer, start).array)
 
     def reset_parameters(self) -> None:
@@ -119,54 +133,72 @@ class RunningNorm(AffineNorm):
         self.reset_running_stats()
         super().reset_parameters()
 
-    def _by_running(self, x: Tensor, relu: bool = False) -> Tensor | None:
-        """x normalised by the running statistics, where these are to be used."""
-        if self.training or self.running_mean is None or self.running_var is None:
-            return None
-        given = self.running_mean, self.running_var, self.weight, self.bias
-        return steps.normalise_with(x, *given, self.eps, self.fused, relu)
+    # ---- what subclasses build `forward` of
 
-    def _seen(self, mean: Tensor, var: Tensor, n: int) -> None:
-        """Hand on the mean and biased variance of a batch with n values for each."""
+    def _check(self, x: Tensor) -> None:
+        """x, and the attributes that may have been set since the module was made."""
+        name = type(self).__name__
+        check_floating(name, x)
+        if not self._fits(x):
+            raise ShapeError(
+                f"{name}({self.num_features}) got x of shape {x.shape}: it must be {self.layout} "
+                f"with C = {self.num_features}{self._alternative(x)}"
+            )
+        steps.check_shapes(name, x, [self.weight, self.bias], (self.num_features,))
+        steps.check_eps(name, self.eps)
+
+    def _fits(self, x: Tensor) -> bool:
+        """Whether x has the layout of the class, and the channels of the module."""
+        raise NotImplementedError
+
+    def _alternative(self, x: Tensor) -> str:
+        """What else to type, where x does not fit."""
+        return ""
+
+    def _check_momentum(self) -> None:
+        if self.momentum is not None:
+            steps.check_momentum(type(self).__name__, self.momentum, self.momenta)
+
+    def _by_running(self, x: Tensor, relu: bool = False) -> Tensor:
+        """x normalised by the running statistics."""
+        mean, var, _ = running_stats(self)
+        affine = self.weight, self.bias
+        return steps.normalise_with(x, mean, var, affine, self.eps, self.fused, relu)
+
+    def _hand_on(self, mean: Tensor, var: Tensor, n: int) -> None:
+        """Give the statistics of a batch to their receiver, or move the running ones."""
         if self.training and self.running_mean is not None and not recomputing.get():
-            (self._receiver() or self._move)(mean, var, n)
+            take = self._receiver() or self._move
+            take(mean, var, n)
 
     def _receiver(self) -> Receiver | None:
         """Who takes the statistics of a batch instead of the running ones, if anybody."""
         return _receivers.get().get(id(self))
 
     def _move(self, mean: Tensor, var: Tensor, n: int) -> None:
-        """The running statistics take in one batch."""
-        running_mean, running_var, count = self._running()
+        """The running statistics take in the statistics of a batch."""
+        self._check_momentum()
+        running_mean, running_var, count = running_stats(self)
         momentum: Any = self.momentum
         if momentum is None:
             momentum = 1 / (count.array + 1)
-        else:
-            steps.check_momentum(
-                type(self).__name__, momentum, self.momenta
-            )  # it may have been set since
-        steps.move_both(running_mean, running_var, mean, var, n, momentum)
-
-    def _running(self) -> tuple[Buffer, Buffer, Buffer]:
-        """Running mean, running variance and the counter, of a module that tracks them."""
-        return self.running_mean, self.running_var, self.num_batches_tracked  # type: ignore
+        steps.move_both((running_mean, running_var), mean, var, n, momentum)
 
     def extra_repr(self) -> str:
         """Options, as the constructor takes them."""
-        return (
+        options = (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
             f"track_running_stats={self.track_running_stats}, fused={self.fused}"
-            + ", bias=False"
-            * (self.affine and self.bias is None)
         )
+        return options + ", bias=False" * (self.affine and self.bias is None)
 
 
-@contextmanager
-def received(receivers: Mapping[int, Receiver]) -> Iterator[None]:
-    """Inside, batch statistics go to the receivers of the modules, given by id."""
-    outer = _receivers.get()
-    _receivers.set({**outer, **receivers})
-    try:
-        yield
-    finally:
-        _receivers.set(outer)
+def running_stats(norm: RunningNorm) -> tuple[Buffer, Buffer, Buffer]:
+    """Running mean, running variance and counter of a module that tracks them."""
+    return norm.running_mean, norm.running_var, norm.num_batches_tracked  # type: ignore
+
+
+def documented_with_base(kind: Kind) -> Kind:
+    """The class, whose docstring goes on with that of its base, which has the arguments."""
+    kind.__doc__ = f"{kind.__doc__}\n\n    {kind.__base__.__doc__}"
+    return kind

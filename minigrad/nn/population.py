@@ -1,4 +1,4 @@
-"""What estimates over many batches share: batches through a model, and statistics pooled."""
+"""What `recompute_stats` and `mc_batch_norm` share: batches through a model, statistics pooled."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ..modes import no_grad
 from ..tensor import Tensor, handle
 from .batch_norm import BatchNorm
 from .module import Module
-from .norm_base import received
+from .norm_base import receiving, running_stats
 
 
 class Population:
-    """Mean and variance of all values seen, merged batch by batch in float64, on their device.
+    """Mean and variance of all values so far, merged batch by batch in float64 on their device.
 
     Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample
     Variances", 1979.
@@ -50,7 +50,7 @@ class Population:
 
 
 def batch_norms(name: str, model: Module) -> dict[str, BatchNorm]:
-    """The BatchNorms of the model that `freeze()` does not hold.
+    """The BatchNorms of the model, by name, that `freeze()` does not hold.
 
     Raises:
         TypeError: model is no Module.
@@ -66,7 +66,7 @@ def batch_norms(name: str, model: Module) -> dict[str, BatchNorm]:
 
 @contextmanager
 def evaluating(model: Module) -> Iterator[None]:
-    """Evaluation mode inside, then every module's own, come what may."""
+    """Evaluation mode inside; afterwards every module has its own mode again."""
     modes = [(module, module.training) for module in model.modules()]
     try:
         model.eval()
@@ -76,16 +76,16 @@ def evaluating(model: Module) -> Iterator[None]:
             module.training = training
 
 
-def gather(
+def pool(
     model: Module, inputs: Sequence[Tensor], into: Sequence[tuple[BatchNorm, Population]]
 ) -> None:
-    """Run a model in evaluation mode, these BatchNorms normalising by the batch, as in training.
+    """Run a model in evaluation mode, but these BatchNorms, which normalise as in training.
 
-    What they see of it goes into their populations; their running statistics do not move.
+    Their populations take in the batch statistics; their running statistics do not move.
     """
     for norm, _ in into:
         norm.training = True
-    with no_grad(), received({id(norm): population.receive for norm, population in into}):
+    with no_grad(), receiving({id(norm): population.receive for norm, population in into}):
         model(*inputs)
     for norm, _ in into:
         norm.training = False
@@ -93,15 +93,15 @@ def gather(
 
 def set_stats(norm: BatchNorm, mean: Array, var: Array) -> None:
     """Rebind a module's running mean and variance, in their dtype."""
-    running_mean, running_var, _ = norm._running()
+    running_mean, running_var, _ = running_stats(norm)
     for buffer, values in ((running_mean, mean), (running_var, var)):
         buffer.rebind(values.astype(buffer.dtype))
 
 
 @contextmanager
 def kept_stats(norms: Iterable[BatchNorm]) -> Iterator[None]:
-    """Inside, running means and variances may be set; then they are the old ones again."""
-    before = [(buffer, buffer.array) for norm in norms for buffer in norm._running()[:2]]
+    """Inside, running means and variances may be set; afterwards they are the old ones again."""
+    before = [(buffer, buffer.array) for norm in norms for buffer in running_stats(norm)[:2]]
     try:
         yield
     finally:
@@ -113,10 +113,10 @@ def kept_stats(norms: Iterable[BatchNorm]) -> Iterator[None]:
 
 
 def check_batches(name: str, batches: Any) -> None:
-    """Batches are something to iterate over, and more than one array.
+    """Batches can be iterated over, and are not one array, whose rows would be taken for batches.
 
     Raises:
-        TypeError: one array, whose rows would be taken for batches, or nothing to iterate over.
+        TypeError: they are something else.
     """
     kind = type(batches).__name__
     if isinstance(batches, Tensor) or hasattr(batches, "__array__"):
@@ -132,10 +132,10 @@ def check_batches(name: str, batches: Any) -> None:
 
 
 def inputs_of(name: str, batch: Any) -> list[Tensor]:
-    """What the model is called with: a batch, its first element, or those of its first element.
+    """What the model is called with: the batch, or its first element, or what that one holds.
 
     Raises:
-        TypeError: there is no tensor or array.
+        TypeError: it is no tensor or array.
     """
     first = batch[0] if isinstance(batch, tuple | list) and batch else batch
     several = first if isinstance(first, tuple | list) and first else [first]
@@ -153,7 +153,7 @@ def _input(name: str, value: Any) -> Tensor:
     raise TypeError(f"{name} got a {type(value).__name__} as input of the model: {hint}")
 
 
-def shown(
+def with_progress(
     name: str, batches: Iterable[Any], progress: bool, total: int | None = None
 ) -> Iterable[Any]:
     """The batches, behind a progress bar if one is wanted.

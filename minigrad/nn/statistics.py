@@ -1,4 +1,4 @@
-"""Running statistics from outside: held still, and those of a whole population."""
+"""Running statistics set from outside: kept as they are, or those of a whole population."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from contextlib import contextmanager
 from typing import Any
 
 from .module import Module
-from .norm_base import held, received
+from .norm_base import ignore, receiving
 from .population import (
     Population,
     batch_norms,
     check_batches,
     evaluating,
-    gather,
     inputs_of,
+    pool,
     set_stats,
-    shown,
+    with_progress,
 )
 
 NAME = "recompute_stats"
@@ -28,7 +28,7 @@ def frozen_stats(model: Module) -> Iterator[None]:
 
     In training mode it still normalises by its input.
     """
-    with received({id(module): held for module in model.modules()}):
+    with receiving({id(module): ignore for module in model.modules()}):
         yield
 
 
@@ -77,10 +77,10 @@ def recompute_stats(model: Module, batches: Iterable[Any], progress: bool = Fals
     if not populations:
         return
     count = 0
-    bar = shown(NAME, batches, progress)
+    batches = with_progress(NAME, batches, progress)
     with evaluating(model):
-        for batch in bar:
-            gather(model, inputs_of(NAME, batch), populations)
+        for batch in batches:
+            pool(model, inputs_of(NAME, batch), populations)
             count += 1
     reached = [(norm, population) for norm, population in populations if population.n]
     if not reached:

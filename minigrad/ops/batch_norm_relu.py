@@ -22,6 +22,7 @@ from .batch_norm import (
     wanted,
 )
 from .piecewise import relu, where
+from .reduce import wide
 from .select import select
 
 
@@ -33,7 +34,8 @@ def batch_norm_relu_reference(x, gamma, beta, *, axes, eps):
 
 def batch_norm_relu_grad_reference(x, gamma, out, dy, *, axes, eps):
     """Composed: batch norm's own, of what relu lets through."""
-    return batch_norm_grad_reference(x, gamma, where(out <= 0, 0, dy), axes=axes, eps=eps)
+    h = where(out <= 0, 0, wide(dy))
+    return batch_norm_grad_reference(x, gamma, h, axes=axes, eps=eps)
 
 
 @fused(reference=batch_norm_relu_reference, constant=(1, 2))
@@ -71,7 +73,7 @@ def batch_norm_relu_grad(xp, x, gamma, out, dy, *, axes, eps, hint=None):
     >>> dx.tolist(), dgamma.tolist(), dbeta.tolist()
     ([[0.0], [0.0]], [1.0], [1.0])
     """
-    h = select(xp, out <= 0, 0, dy)
+    h = select(xp, out <= 0, 0, wide(dy))
     return batch_norm_grad.forward(xp, x, gamma, h, axes=axes, eps=eps, hint=hint)
 
 
@@ -110,9 +112,12 @@ def _forward_samples(draw):
 
 @batch_norm_relu_grad.samples
 def _grad_samples(draw):
+    """relu lets the first two samples through: of two values alone, one would make dx vanish."""
     x, statics, channels = batch(draw)
-    arrays = x, anything(draw, channels), nonzero(draw, x.shape), anything(draw, x.shape)
-    return arrays, statics
+    gamma, out, dy = anything(draw, channels), nonzero(draw, x.shape), anything(draw, x.shape)
+    first_two = (slice(None),) * statics["axes"][0] + (slice(2),)
+    out[first_two] = abs(out[first_two])
+    return (x, gamma, out, dy), statics
 
 
 @batch_norm_relu_eval.samples

@@ -9,15 +9,12 @@ STATISTICS, POPULATION = "nn.statistics", "nn.population"
 # ---- running statistics
 
 AVERAGE = "(1 - momentum) * running.array + momentum * batch"
-MOVES_IN_EVALUATION = """        if y is not None:
-            self.training = True
-            self._by_batch(x)
-            self.training = False
-        return"""
+MOVES_IN_EVALUATION = """        self.training = True
+        self._by_batch(x)
+        self.training = False
+        return self._by_running"""
 BACKWARD_BY_RUNNING = """        if self.training and self.running_mean is not None:
-            self.training = False
             z = self._by_running(x)
-            self.training = True
             y = y.detach() + (z - z.detach())
         if x.size:"""
 
@@ -34,7 +31,7 @@ RUNNING = [
         ("σ is stored for the variance", "B15",
          "unbiased(var.array, n)", "unbiased(var.array, n) ** 0.5"),
         ("statistics written in place", "B12",
-         "running.rebind(value)", "running.array[...] = value"),
+         "old.rebind(value)", "old.array[...] = value"),
     ),
     *at(STEPS, "average",
         ("momentum reversed", "B15 B64",
@@ -44,7 +41,7 @@ RUNNING = [
         ("statistics kept in float16", "B15",
          ".astype(running.dtype)", ".astype('float16').astype(running.dtype)"),
     ),
-    *at(BASE, "RunningNorm._seen",
+    *at(BASE, "RunningNorm._hand_on",
         ("statistics move under recomputation", "B47",
          " and not recomputing.get()", ""),
         ("statistics move inside frozen_stats", "B47",
@@ -60,30 +57,23 @@ RUNNING = [
         ("momentum None counts one too many", "B16",
          "1 / (count.array + 1)", "1 / (count.array + 2)"),
     ),
-    *at(BASE, "RunningNorm._by_running",
-        ("evaluation normalises by the batch", "B9 B46 B62",
-         "if self.training", "if True"),
-        ("training normalises by running statistics", "B60",
-         "if self.training or ", "if "),
-    ),
     *at(BASE, "RunningNorm.reset_running_stats",
         ("reset keeps the counter", "B26",
-         "zip(self._running(), (0, 1, 0)", "zip(self._running()[:2], (0, 1)"),
+         "zip(running_stats(self), (0, 1, 0)", "zip(running_stats(self)[:2], (0, 1)"),
         ("reset to variance 0", "B26",
          "(0, 1, 0)", "(0, 0, 0)"),
     ),
-    *at(BASE, "RunningNorm.__init__",
+    *at(BASE, "RunningNorm._make_statistics",
         ("running variance starts at 0", "B26",
-         "Buffer(ones(num_features, **place))", "Buffer(zeros(num_features, **place))"),
+         "Buffer(ones(", "Buffer(zeros("),
         ("the counter is a float", "B49",
          "Buffer(0, np.int64, device)", "Buffer(0.0, np.float32, device)"),
         ("statistics without track_running_stats", "B24",
-         "Buffer(zeros(num_features, **place)) if track_running_stats else None",
-         "Buffer(zeros(num_features, **place))"),
+         "Buffer(zeros(n, **place)) if tracked else None", "Buffer(zeros(n, **place))"),
         ("statistics are parameters", "B8 B52 B57",
          "self.running_mean = Buffer(", "self.running_mean = Parameter("),
     ),
-    *at(BASE, "AffineNorm._learn",
+    *at(BASE, "AffineNorm._make_parameters",
         ("weight starts at 0", "B26",
          "ones(*shape", "zeros(*shape"),
         ("parameters without affine", "B8",
@@ -107,12 +97,18 @@ RUNNING = [
          "        vars(self).setdefault('ys', []).append(y)\n        if x.size:"),
     ),
     *at(MODULE, "BatchNorm.forward",
+        ("evaluation normalises by the batch", "B9 B46 B62",
+         "if self.training", "if True"),
+        ("training normalises by running statistics", "B60",
+         "if self.training or ", "if "),
         ("statistics move in evaluation", "B25",
-         "        return", MOVES_IN_EVALUATION),
+         "        return self._by_running", MOVES_IN_EVALUATION),
+    ),
+    *at(MODULE, "BatchNorm._fits",
         ("any number of axes will do", "B61",
-         "x.ndim not in self.ranks", "x.ndim < 2"),
+         "x.ndim in self.ranks", "x.ndim > 1"),
         ("any number of channels will do", "B61",
-         "x.shape[1] != self.num_features", "False"),
+         "x.shape[1] == self.num_features", "True"),
     ),
     *at(STEPS, "normalise_by_batch",
         ("an input without gradient gets one", "B7",

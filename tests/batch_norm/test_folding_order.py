@@ -1,5 +1,7 @@
 """Which layer nn.fold_batch_norm takes to be before a norm, and whether it is alone there (B54)."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from batch_norm_cases import worst
@@ -57,6 +59,22 @@ def test_B54_a_model_called_with_several_inputs_is_folded():
     folded = nn.fold_batch_norm(model, *inputs)
     assert folded.folding.folded == (("a", "bn"),)
     assert worst(folded(*inputs)["sum"].numpy(), model(*inputs)["sum"].numpy()) < 1e-5
+
+
+def test_B54_a_model_whose_modules_have_no_hash_is_folded():
+    @dataclass
+    class Pair(nn.Module):
+        fc: nn.Linear
+        bn: nn.BatchNorm1d
+
+        def forward(self, x):
+            return self.bn(self.fc(x))
+
+    model, x = lived_in(Pair(nn.Linear(3, 4), nn.BatchNorm1d(4))), images(5, 3)
+    folded = nn.fold_batch_norm(model, x)
+    assert folded.folding.folded == (("fc", "bn"),)
+    assert distance(folded, model, x) < 1e-5
+    fold_with_warning(model, match=f"not bn: only a run shows.*{RUN}")
 
 
 def test_B54_a_block_that_is_called_twice_folds_once():
@@ -245,6 +263,25 @@ def test_B54_what_the_example_s_run_draws_was_not_drawn():
 class Scaled(nn.Linear):
     def forward(self, x):
         return super().forward(x).tanh()
+
+
+class Doubled(nn.Linear):
+    def forward(self, x):
+        return (super().forward(x),) * 2
+
+
+def test_B54_a_layer_that_returns_several_tensors_is_not_folded():
+    class Both(nn.Module):
+        def __init__(self):
+            self.fc, self.bn = Doubled(3, 3), nn.BatchNorm1d(3)
+
+        def forward(self, x):
+            y, _ = self.fc(x)
+            return self.bn(y)
+
+    model, x = lived_in(Both()), images(5, 3)
+    folded = fold_with_warning(model, x, match="not bn: its input is not the output itself")
+    assert distance(folded, model, x) == 0
 
 
 class Called(nn.Linear):

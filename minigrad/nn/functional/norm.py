@@ -1,4 +1,4 @@
-"""Normalisation as functions: two ops, with statistics over other axes."""
+"""Normalisations as functions."""
 
 from __future__ import annotations
 
@@ -47,9 +47,8 @@ def batch_norm(
         ValueError: a negative eps, or no statistics to evaluate with.
         DTypeError: x holds integers.
     """
-    return _batch_norm(
-        "batch_norm", x, running_mean, running_var, weight, bias, training, momentum, eps, fused
-    )
+    running, affine = (running_mean, running_var), (weight, bias)
+    return _batch_norm(x, running, affine, training, momentum, eps, fused, relu=False)
 
 
 def batch_norm_relu(
@@ -67,39 +66,31 @@ def batch_norm_relu(
 
     Arguments, result and errors are those of `batch_norm`.
     """
-    return _batch_norm(
-        "batch_norm_relu", x, running_mean, running_var, weight, bias, training, momentum, eps,
-        fused, relu=True,
-    )  # fmt: skip
+    running, affine = (running_mean, running_var), (weight, bias)
+    return _batch_norm(x, running, affine, training, momentum, eps, fused, relu=True)
 
 
 def _batch_norm(
-    name: str,
     x: Tensor,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    weight: Tensor | None,
-    bias: Tensor | None,
+    running: steps.Pair,
+    affine: steps.Pair,
     training: bool,
     momentum: float,
     eps: float,
     fused: bool,
-    relu: bool = False,
+    relu: bool,
 ) -> Tensor:
-    steps.check_input(name, x, [running_mean, running_var, weight, bias], eps)
+    name = "batch_norm_relu" if relu else "batch_norm"
+    steps.check_input(name, x, [*running, *affine], eps)
     steps.check_momentum(name, momentum)
     if not training:
-        if running_mean is None or running_var is None:
-            raise ValueError(
-                f"{name} with training=False needs running_mean and running_var: give both, "
-                "or training=True"
-            )
-        return steps.normalise_with(x, running_mean, running_var, weight, bias, eps, fused, relu)
-    steps.check_running(name, running_mean, running_var)
+        mean, var = steps.given_statistics(name, running, "training")
+        return steps.normalise_with(x, mean, var, affine, eps, fused, relu)
+    steps.check_movable(name, running)
     steps.check_enough_values(name, x, "training=False to use running statistics")
-    y, mean, var = steps.normalise_by_batch(x, weight, bias, eps, fused, relu)
+    y, mean, var = steps.normalise_by_batch(x, affine, eps, fused, relu)
     if x.size and not recomputing.get():
-        steps.move_both(running_mean, running_var, mean, var, x.size // x.shape[1], momentum)
+        steps.move_both(running, mean, var, x.size // x.shape[1], momentum)
     return y
 
 
@@ -141,7 +132,7 @@ def layer_norm(
     steps.check_shapes("layer_norm", x, [weight, bias], shape)
     gamma, beta = (t if t is None or t.ndim == 1 else t.reshape(-1) for t in (weight, bias))
     axes = tuple(range(first, x.ndim))
-    return steps.normalise_layers(x, gamma, beta, axes, axes, eps, fused)
+    return steps.normalise_layers(x, (gamma, beta), axes, axes, eps, fused)
 
 
 def group_norm(
@@ -177,7 +168,7 @@ def group_norm(
     steps.check_groups("group_norm", num_groups, x.shape[1])
     n, channels, *lengths = x.shape
     groups = x.reshape(n, num_groups, channels // num_groups, math.prod(lengths))
-    y = steps.normalise_layers(groups, weight, bias, (2, 3), (1, 2), eps, fused)
+    y = steps.normalise_layers(groups, (weight, bias), (2, 3), (1, 2), eps, fused)
     return y.reshape(x.shape)
 
 
@@ -215,18 +206,14 @@ def instance_norm(
         ValueError: a negative eps, or no statistics to normalise with.
         DTypeError: x holds integers.
     """
-    steps.check_input("instance_norm", x, [running_mean, running_var, weight, bias], eps)
-    steps.check_momentum("instance_norm", momentum)
+    name, running, affine = "instance_norm", (running_mean, running_var), (weight, bias)
+    steps.check_input(name, x, [*running, *affine], eps)
+    steps.check_momentum(name, momentum)
     if not use_input_stats:
-        if running_mean is None or running_var is None:
-            raise ValueError(
-                "instance_norm with use_input_stats=False needs running_mean and running_var: give "
-                "both, or use_input_stats=True"
-            )
-        return steps.normalise_with(x, running_mean, running_var, weight, bias, eps, fused)
-    steps.check_running("instance_norm", running_mean, running_var)
-    y, mean, var = steps.normalise_by_instance(x, weight, bias, eps, fused)
+        mean, var = steps.given_statistics(name, running, "use_input_stats")
+        return steps.normalise_with(x, mean, var, affine, eps, fused)
+    steps.check_movable(name, running)
+    y, mean, var = steps.normalise_by_instance(x, affine, eps, fused)
     if x.size and not recomputing.get():
-        n = math.prod(x.shape[2:])
-        steps.move_both(running_mean, running_var, mean, var, n, momentum)
+        steps.move_both(running, mean, var, math.prod(x.shape[2:]), momentum)
     return y

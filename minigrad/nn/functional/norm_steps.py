@@ -1,7 +1,7 @@
-"""What the normalisations share: checks of arguments, and the steps between them and the ops.
+"""What the normalisations share: checks of arguments, and the steps from them to the ops.
 
-Two ops serve all: `batch_norm`, whose weights are one for each of its statistics, and `layer_norm`,
-whose weights differ within what is normalised together.
+Two ops serve all: `batch_norm`, which has one weight for each statistic, and `layer_norm`, whose
+weights differ within what is normalised together.
 """
 
 from __future__ import annotations
@@ -14,18 +14,20 @@ from ... import backend
 from ...backend import Array
 from ...dtypes import is_number, is_whole
 from ...errors import GraphError, ShapeError
-from ...ops import batch_norm as ops
-from ...ops import batch_norm_relu as relu_ops
-from ...ops.layer_norm import layer_norm, layer_norm_reference
+from ...ops.batch_norm import batch_norm, batch_norm_eval
+from ...ops.batch_norm_relu import batch_norm_relu, batch_norm_relu_eval
+from ...ops.layer_norm import layer_norm
 from ...ops.shape import broadcast_to
 from ...tensor import Tensor
 from ..checks import check_flag, check_floating
 
-# ---- what is checked -----------------------------------------------------------------------------
+Pair = tuple[Tensor | None, Tensor | None]  # weight and bias, or running mean and variance
+
+# ---- checks --------------------------------------------------------------------------------------
 
 
 def check_input(name: str, x: Tensor, channel_tensors: list[Tensor | None], eps: float) -> None:
-    """Ranks and channels before anything is computed."""
+    """x has channels, these tensors have as many values, and eps is a number of 0 or more."""
     check_floating(name, x)
     if x.ndim < 2:
         raise ShapeError(f"{name} got x of shape {x.shape}: it must be (N, C) or (N, C, …)")
@@ -36,11 +38,12 @@ def check_input(name: str, x: Tensor, channel_tensors: list[Tensor | None], eps:
 def check_shapes(
     name: str, x: Tensor, tensors: list[Tensor | None], shape: tuple[int, ...]
 ) -> None:
-    """Statistics and parameters have the shape that x wants."""
+    """Statistics and parameters, where there are any, are floating and of this shape."""
     for t in tensors:
-        if t is not None:
-            check_floating(name, t)
-        if t is not None and t.shape != shape:
+        if t is None:
+            continue
+        check_floating(name, t)
+        if t.shape != shape:
             raise ShapeError(
                 f"{name} got x of shape {x.shape}, but statistics or parameters of shape "
                 f"{t.shape}: they must be {shape}"
@@ -48,7 +51,7 @@ def check_shapes(
 
 
 def check_eps(name: str, eps: Any) -> None:
-    """What is added to a variance may not be negative.
+    """eps is a number of 0 or more.
 
     Raises:
         TypeError: it is no number.
@@ -61,7 +64,7 @@ def check_eps(name: str, eps: Any) -> None:
 
 
 def check_momentum(name: str, momentum: Any, wanted: str = "from 0 to 1") -> None:
-    """The weight of the new batch is a share; `wanted` is what to give.
+    """momentum is a number from 0 to 1; `wanted` tells what may be given.
 
     Raises:
         TypeError: it is no number.
@@ -73,13 +76,14 @@ def check_momentum(name: str, momentum: Any, wanted: str = "from 0 to 1") -> Non
         raise ValueError(f"{name} got momentum={momentum}: it must be {wanted}")
 
 
-def check_running(name: str, running_mean: Tensor | None, running_var: Tensor | None) -> None:
-    """Statistics that will move are two tensors, outside of any graph.
+def check_movable(name: str, running: Pair) -> None:
+    """Statistics that will move are two tensors without a graph.
 
     Raises:
         ValueError: one tensor was given twice.
         GraphError: one requires a gradient, which it would lose.
     """
+    running_mean, running_var = running
     if running_mean is running_var is not None:
         raise ValueError(f"{name} got one tensor as running_mean and running_var: give two")
     for what, t in (("running_mean", running_mean), ("running_var", running_var)):
@@ -87,8 +91,27 @@ def check_running(name: str, running_mean: Tensor | None, running_var: Tensor | 
             raise GraphError(f"{name} moves {what}, which requires grad: give {what}.detach()")
 
 
+def given_statistics(name: str, running: Pair, option: str) -> tuple[Tensor, Tensor]:
+    """The running statistics that are to normalise because this option is False.
+
+    Raises:
+        ValueError: one is missing.
+    """
+    running_mean, running_var = running
+    if running_mean is None or running_var is None:
+        raise ValueError(
+            f"{name} with {option}=False needs running_mean and running_var: give both, or "
+            f"{option}=True"
+        )
+    return running_mean, running_var
+
+
 def check_groups(name: str, num_groups: int, channels: int) -> None:
-    """The channels can be split into so many groups."""
+    """num_groups divides the channels.
+
+    Raises:
+        ShapeError: it does not.
+    """
     if not is_whole(num_groups) or num_groups < 1 or channels % num_groups:
         raise ShapeError(
             f"{name} got {channels} channels for num_groups={num_groups!r}: give a number that "
@@ -97,10 +120,10 @@ def check_groups(name: str, num_groups: int, channels: int) -> None:
 
 
 def last_lengths(shape: int | Sequence[int]) -> tuple[int, ...]:
-    """The lengths of the last axes, as a tuple.
+    """`normalized_shape` as a tuple: the lengths of the last axes.
 
     Raises:
-        ShapeError: no lengths.
+        ShapeError: it holds something else than positive integers, or nothing.
     """
     given: Any = (shape,) if is_whole(shape) else shape
     whole = isinstance(given, tuple | list) and all(map(is_whole, given))
@@ -113,10 +136,10 @@ def last_lengths(shape: int | Sequence[int]) -> tuple[int, ...]:
 
 
 def check_enough_values(name: str, x: Tensor, instead: str) -> None:
-    """In training, one value per channel has no variance to speak of; `instead` is what to type.
+    """A batch to train on has more than one value per channel; `instead` tells what else to type.
 
     Raises:
-        ShapeError: there is one.
+        ShapeError: it has one, whose variance says nothing.
     """
     if x.size and x.size == x.shape[1]:
         raise ShapeError(
@@ -126,54 +149,49 @@ def check_enough_values(name: str, x: Tensor, instead: str) -> None:
         )
 
 
-# ---- the steps -----------------------------------------------------------------------------------
+# ---- steps ---------------------------------------------------------------------------------------
 
 
-# (fused, relu) -> the op, and with given statistics
-BY_BATCH = {
-    (True, False): ops.batch_norm,
-    (False, False): ops.batch_norm_reference,
-    (True, True): relu_ops.batch_norm_relu,
-    (False, True): relu_ops.batch_norm_relu_reference,
-}
-BY_GIVEN = {
-    (True, False): ops.batch_norm_eval,
-    (False, False): ops.batch_norm_eval_reference,
-    (True, True): relu_ops.batch_norm_relu_eval,
-    (False, True): relu_ops.batch_norm_relu_eval_reference,
-}
-
-BY_LAYER = {(True, False): layer_norm, (False, False): layer_norm_reference}
-
-
-def chosen(table: dict[tuple[bool, bool], Any], fused: bool, relu: bool = False) -> Any:
-    """The op of a form.
+def form(op: Any, fused: bool) -> Any:
+    """A fused op itself, or the composition of primitives that says what it means.
 
     Raises:
         TypeError: fused is neither True nor False.
     """
     check_flag("fused", fused)
-    return table[fused, relu]
+    return op if fused else op.reference
 
 
 def normalise_by_batch(
-    x: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    eps: float,
-    fused: bool,
-    relu: bool = False,
+    x: Tensor, affine: Pair, eps: float, fused: bool, relu: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """y and the batch's mean and biased variance (C,), which carry no gradient."""
-    axes = (0, *range(2, x.ndim))
-    y, mean, var = chosen(BY_BATCH, fused, relu)(x, *_filled(weight, bias), axes=axes, eps=eps)
+    """y, and the batch's mean and biased variance (C,), which carry no gradient."""
+    op, axes = batch_norm_relu if relu else batch_norm, (0, *range(2, x.ndim))
+    y, mean, var = form(op, fused)(x, *_filled(affine), axes=axes, eps=eps)
     return y, mean.detach(), var.detach()
 
 
-def normalise_by_instance(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, fused: bool
+def normalise_by_part(
+    x: Tensor, affine: Pair, parts: tuple[int, ...], axes: tuple[int, ...], eps: float, fused: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """y, and the samples' mean and biased variance averaged, (C,), which carry no gradient.
+    """y, mean and biased variance, where weight and bias (C,) serve several parts of x alike.
+
+    Args:
+        x: its other axes than `axes` are `parts`.
+        affine: weight and bias.
+        parts: (…, C), the shape of the statistics.
+        axes: those that the statistics are taken over.
+        eps, fused: as for `F.batch_norm`.
+    """
+    repeated = [t if t is None else broadcast_to(t, parts).reshape(-1) for t in affine]
+    y, mean, var = form(batch_norm, fused)(x, *_filled(repeated), axes=axes, eps=eps)
+    return y, mean.detach().reshape(parts), var.detach().reshape(parts)
+
+
+def normalise_by_instance(
+    x: Tensor, affine: Pair, eps: float, fused: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """y, and the averages over the samples of mean and biased variance (C,), without gradient.
 
     Raises:
         ShapeError: one value per sample and channel.
@@ -184,25 +202,21 @@ def normalise_by_instance(
             "variance says nothing: give (N, C, …) with more after the channels, or normalise by "
             "running statistics (use_input_stats=False; .eval() with track_running_stats=True)"
         )
-    own = x.shape[:2]  # one statistic for each sample and channel, so weights as well
-    each = [t if t is None else broadcast_to(t, own).reshape(-1) for t in (weight, bias)]
-    axes = tuple(range(2, x.ndim))
-    y, *statistics = chosen(BY_BATCH, fused)(x, *_filled(*each), axes=axes, eps=eps)
-    mean, var = (s.detach().reshape(own).sum(0) / max(own[0], 1) for s in statistics)
-    return y, mean, var
+    samples, channels, axes = x.shape[0], x.shape[1], tuple(range(2, x.ndim))
+    y, mean, var = normalise_by_part(x, affine, (samples, channels), axes, eps, fused)
+    return y, mean.sum(0) / max(samples, 1), var.sum(0) / max(samples, 1)
 
 
 def normalise_layers(
     x: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
+    affine: Pair,
     axes: tuple[int, ...],
     along: tuple[int, ...],
     eps: float,
     fused: bool,
 ) -> Tensor:
-    """x normalised over `axes`, with weight and bias (flat) along others."""
-    y, _, _ = chosen(BY_LAYER, fused)(x, *_filled(weight, bias), axes=axes, along=along, eps=eps)
+    """x normalised over `axes`, with weight and bias, flattened, along `along`."""
+    y, _, _ = form(layer_norm, fused)(x, *_filled(affine), axes=axes, along=along, eps=eps)
     return y
 
 
@@ -210,43 +224,37 @@ def normalise_with(
     x: Tensor,
     mean: Tensor,
     var: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
+    affine: Pair,
     eps: float,
     fused: bool,
     relu: bool = False,
 ) -> Tensor:
-    """The affine map by given statistics."""
-    axes = (0, *range(2, x.ndim))
-    return chosen(BY_GIVEN, fused, relu)(x, mean, var, *_filled(weight, bias), axes=axes, eps=eps)
+    """x normalised by given statistics (C,), through which gradients flow."""
+    op, axes = batch_norm_relu_eval if relu else batch_norm_eval, (0, *range(2, x.ndim))
+    return form(op, fused)(x, mean, var, *_filled(affine), axes=axes, eps=eps)
 
 
-def _filled(weight: Tensor | None, bias: Tensor | None) -> tuple[Tensor | float, Tensor | float]:
-    """What None stands for: weight 1, bias 0."""
+def _filled(affine: Sequence[Tensor | None]) -> tuple[Tensor | float, Tensor | float]:
+    """Weight and bias, or 1 and 0 where they are None."""
+    weight, bias = affine
     return 1.0 if weight is None else weight, 0.0 if bias is None else bias
 
 
 def unbiased(var: Array, n: int) -> Array:
-    """A variance over n values with n - 1 in place of n."""
+    """The variance over n values with n - 1 in place of n."""
     return var * (n / max(n - 1, 1))
 
 
-def move_both(
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    mean: Tensor,
-    var: Tensor,
-    n: int,
-    momentum: float,
-) -> None:
-    """Those that are given take in the mean, and the variance over n values, of a batch."""
+def move_both(running: Pair, mean: Tensor, var: Tensor, n: int, momentum: float) -> None:
+    """Running statistics take in the mean and biased variance of a batch with n values for each."""
+    running_mean, running_var = running
     pairs = (running_mean, mean.array), (running_var, unbiased(var.array, n))
     moved = [(old, average(old, new, momentum)) for old, new in pairs if old is not None]
-    for running, value in moved:  # now that nothing can fail any more
-        running.rebind(value)  # whoever saved the old array keeps it
+    for old, value in moved:  # now that nothing can fail any more
+        old.rebind(value)  # whoever saved the old array keeps it
 
 
 def average(running: Tensor, batch: Array, momentum: float) -> Array:
-    """(1 - momentum)·running + momentum·batch."""
+    """(1 - momentum)·running + momentum·batch, in the dtype of the running statistic."""
     backend.check_same(running.array, batch)
     return ((1 - momentum) * running.array + momentum * batch).astype(running.dtype)
