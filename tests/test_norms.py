@@ -1,6 +1,7 @@
 """LayerNorm, GroupNorm and InstanceNorm: formulas, derivatives, numerics, running statistics."""
 
 import math
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -160,11 +161,37 @@ def test_a_constant_sample_gives_exactly_bias(kind, fused, dtype, value, device)
     assert bool((y == bias[(0,) * bias.ndim]).all())
 
 
+def exact_gradients(kind, x, weight, dy, eps=1e-5):
+    """dx, dweight and dbias in float64, by the formulas."""
+    x, weight, dy = (np.asarray(a, np.float64) for a in (x, weight, dy))
+    xhat, groups = KINDS[kind][2](x, eps), {"layer": 1, "group": 2}.get(kind, x.shape[1])
+    rows, xs, h = (
+        each.reshape(len(x) * groups, -1) for each in (xhat, x, beside(kind, weight, x) * dy)
+    )
+    others = 0 if kind == "layer" else (0, *range(2, x.ndim))
+    slope, shift = ((h * each).mean(1, keepdims=True) for each in (rows, 1))
+    dx = (h - shift - rows * slope) / np.sqrt(xs.var(1, keepdims=True) + eps)
+    return dx.reshape(x.shape), (dy * xhat).sum(others), dy.sum(others)
+
+
+@FORMS
 @kinds
-def test_float32_far_from_zero_is_as_exact_as_near(kind):
-    x = np.random.default_rng(0).normal(1e4, 1, (4, 16, 30, 30)).astype(np.float32)
-    y = KINDS[kind][0](mg.tensor(x), None, None)
-    np.testing.assert_allclose(y.numpy(), KINDS[kind][2](x, 1e-5), rtol=0, atol=4e-6)
+def test_float32_far_from_zero_is_as_exact_as_near(kind, fused, device):
+    rng, shape = np.random.default_rng(0), (4, 16, 30, 30)
+    own = KINDS[kind][1](shape)
+    x, dy = (rng.normal(mean, 1, shape).astype(np.float32) for mean in (1e4, 0))
+    weight, bias = (rng.normal(size=own).astype(np.float32) for _ in range(2))
+    inputs = [mg.tensor(a, device=device, requires_grad=True) for a in (x, weight, bias)]
+    y = KINDS[kind][0](*inputs, fused=fused)
+    found = mg.grad(y, inputs, mg.tensor(dy, device=device))
+    exact = beside(kind, weight, x) * KINDS[kind][2](x, 1e-5) + beside(kind, bias, x)
+    expected = exact, *exact_gradients(kind, x, weight, dy)
+    apart = []
+    for t, value in zip((y, *found), expected, strict=True):
+        assert t.dtype == np.float32
+        apart.append(np.abs(t.detach().cpu().numpy() - value).max())
+        assert apart[-1] <= 6e-7 * np.abs(value).max()
+    assert max(apart[:2]) <= 3e-6  # of y and dx, absolute
 
 
 @kinds
@@ -234,6 +261,43 @@ def test_both_forms_of_a_module_agree_on_every_device(name, device):
         results += [y.cpu().numpy(), gradient.cpu().numpy()]
     np.testing.assert_allclose(results[0], results[2], atol=1e-12)
     np.testing.assert_allclose(results[1], results[3], atol=1e-11)
+
+
+FAMILY = {  # over (6, 4, 3)
+    "LayerNorm": lambda **o: nn.LayerNorm((4, 3), **o),
+    "GroupNorm": lambda **o: nn.GroupNorm(2, 4, **o),
+    "InstanceNorm1d": lambda **o: nn.InstanceNorm1d(4, affine=True, track_running_stats=True, **o),
+    "BatchNorm1d with relu": lambda **o: nn.BatchNorm1d(4, relu=True, **o),
+    "GhostBatchNorm1d": lambda **o: nn.GhostBatchNorm1d(4, 4, **o),
+    "BatchRenorm1d": lambda **o: nn.BatchRenorm1d(4, **o),
+}
+
+
+def passed(module, x, dy):
+    """The values of a forward and a backward and of the statistics after them, and the ops run."""
+    names = []
+    with mg.watch(lambda event: names.append(event.name)):
+        y = module(x)
+        found = mg.grad(y, [x, *module.parameters()], dy)
+    return [t.cpu().numpy() for t in (y.detach(), *found, *module.buffers())], names
+
+
+@pytest.mark.parametrize("name", FAMILY)
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+def test_unfused_runs_every_member_of_the_family_composed(name, training, device):
+    place = {"dtype": mg.float64, "device": device}
+    x, dy = mg.randn(6, 4, 3, **place, requires_grad=True), mg.randn(6, 4, 3, **place)
+    results = []
+    for switch, fused in ((mg.unfused, True), (nullcontext, False), (nullcontext, True)):
+        with switch():
+            results.append(passed(FAMILY[name](fused=fused, **place).train(training), x, dy))
+    (unfused, its_names), (composed, same_names), (fused, names) = results
+    assert [each for each in names if "norm" in each]
+    assert its_names == same_names
+    assert not [each for each in its_names if "norm" in each]
+    for a, b, c in zip(unfused, composed, fused, strict=True):
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_allclose(a, c, rtol=1e-11, atol=1e-12)
 
 
 @modules

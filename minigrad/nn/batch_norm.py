@@ -11,8 +11,10 @@ So the biased variance normalises and the unbiased one is stored; eps stands ins
 nowhere else; weight and bias have the shape of the channels, (C,).  In evaluation the running
 statistics take the place of mean and var.
 
-The statistics are robust: a constant channel gives exactly bias at any magnitude, and far from zero
-no digits are lost.  Any order of derivative is right through both forms, fused and composed.
+The statistics are robust: a constant channel gives exactly bias, at any magnitude (to 1e30 in
+float32 and 1e300 in float64, where sums overflow), and far from zero no digits are lost.  The same
+seed gives the same bits on the CPU, and on a GPU to 4 units in the last place.  Any order of
+derivative is right through both forms, fused and composed.
 
 A lecture's example (F. Fleuret, AMMI, 2018): the standard deviations exceed weight because `std`
 divides by n - 1, a factor of √(1000/999).
@@ -50,29 +52,35 @@ What is right where introductions, these two among them, are wrong:
 - Σ dx = 0 and Σ dx x̂ = 0 (but for eps), whatever the loss.  So dx = 0 where dy is 1 everywhere, or
   a channel has two values: checks on these are no evidence that a backward is right.
 
-What others compute; a momentum "of the old" is 1 - ours:
+What others compute; a momentum "of the old" (decay) is 1 - ours:
 
-    system             momentum, default     eps            running var  normalises by  one value
-    ─────────────────  ────────────────────  ─────────────  ───────────  ─────────────  ─────────
-    minigrad, PyTorch  of the new, 0.1 (1)   1e-5           unbiased     biased         an error
-    tinygrad           of the new, 0.1       1e-5           unbiased     biased         an error
-    mlx                of the new, 0.1       1e-5, above 0  unbiased(2)  biased         an error
-    Chainer            of the old, 0.9       2e-5           unbiased(3)  biased         a warning
-    DeZero             of the old, 0.9       2e-5           unbiased     biased         silent
-    flax (linen, nnx)  of the old, 0.99      1e-5           biased       biased (4)     silent
-    equinox "batch"    of the old, 0.99      1e-5           biased       biased         silent
-    equinox "ema"      of the old, 0.99      1e-5           biased       running (5)    silent
-    numpy-ml           of the old, 0.9       1e-5           biased       biased         silent
-    thinc, to 2019     of the new, 0.1       1e-8 and 1e-5  biased+eps   renorm r, d    silent
-    needle             of the new, 0.1       1e-5           biased       biased         –
-    darknet, CPU       of the new, 0.1       1e-5 (6)       unbiased     unbiased       infinite
-    darknet, CUDA      of the new, 0.01      1e-5 (7)       biased       biased         –
-    MyGrad             no running state      must be given  –            biased         silent
-    NumPyNet           no running state      1e-8           –            biased (8)     –
+    system             momentum, default    eps         running var  divides by   kept by     alone
+    ─────────────────  ───────────────────  ──────────  ───────────  ───────────  ──────────  ─────
+    minigrad           of the new, 0.1 (1)  1e-5        unbiased     biased       the module  error
+    PyTorch            of the new, 0.1 (1)  1e-5        unbiased     biased       the op      error
+    Chainer            of the old, 0.9 (2)  2e-5 (3)    unbiased(4)  biased       the op      warns
+    DeZero             of the old, 0.9      2e-5        unbiased     biased       the op      –
+    MyGrad             nothing is kept      must be     –            biased       –           –
+    tinygrad           of the new, 0.1      1e-5        unbiased     biased       the module  error
+    flax linen, nnx    of the old, 0.99     1e-5        biased       biased (5)   the caller  –
+    equinox "ema"      of the old, 0.99     1e-5        biased       running (6)  the caller  –
+    equinox "batch"    of the old, 0.99     1e-5        biased (7)   biased       the caller  –
+    mlx                of the new, 0.1      1e-5 (8)    unbiased(9)  biased       the module  error
+    numpy-ml           of the old, 0.9      1e-5        biased (10)  biased       forward     –
+    thinc, 2017–2019   of the new, 0.1      twice (11)  biased+eps   renorm r, d  forward     –
+    NumPyNet           nothing is kept      1e-8        –            biased (12)  –           –
+    darknet, CPU       of the new, 0.1      1e-5 (13)   unbiased     unbiased     the layer   ∞
+    darknet, CUDA      of the new, 0.01     1e-5 (14)   biased       biased       the layer   ?
+    needle             of the new, 0.1      1e-5        biased (15)  biased       the module  ?
 
-    (1) None: the exact average of all batches.  (2) Since August 2026.  (3) n / max(n - 1, 1).
-    (4) From E[x²] - E[x]², by default.  (5) And differentiates through them.  (6) Outside of the
-    root in one place.  (7) 1e-6 backward.  (8) Each pixel by itself.
+"alone": one value per channel in training; – is silent.  "The caller": new statistics are returned.
+
+(1) None: the average of all batches.  (2) `finetune`: that average.  (3) At least 1e-5 with cuDNN.
+(4) m / max(m - 1, 1); one value warns and gives bias.  (5) From E[x²] - E[x]², by default.  (6) And
+differentiates through them.  (7) Its docstring says unbiased.  (8) Above 0 enforced.  (9) Since
+August 2026, #3817.  (10) `ddof=1` is commented out.  (11) 1e-8 and 1e-5; its momentum is `alpha`.
+(12) Each pixel by itself.  (13) Beside the root in one place; momentum is fixed.  (14) 1e-6
+backward.  (15) By the course's tests.
 """
 
 from __future__ import annotations
@@ -89,12 +97,15 @@ class BatchNorm(RunningNorm):
     """weight · (x - mean) / √(var + eps) + bias for each channel.
 
     In training, mean and biased variance of the batch normalise, and the running statistics move
-    (also under `no_grad`; `nn.frozen_stats(model)` stops them).  In evaluation the running
-    statistics normalise.
+    (also under `no_grad`, and where weight and bias do not require grad).  `nn.frozen_stats(model)`
+    stops them, and so does recomputation in a checkpoint.  In evaluation the running statistics
+    normalise, until the next `train()`, also of a model around it; `freeze()` stays.
 
     An empty batch gives an empty result, and moves nothing.  NaN or infinity spoils the outputs of
     its channel, and its running statistics until `reset_running_stats()`; other channels keep every
     bit.
+
+    What other libraries mean by the same words: `help(minigrad.nn.batch_norm)`.
 
     Args:
         num_features: C, the number of channels.
@@ -106,7 +117,7 @@ class BatchNorm(RunningNorm):
             `nn.recompute_stats` has).
         affine: whether to learn weight (initially 1) and bias (initially 0).
         track_running_stats: False keeps no statistics and normalises by the batch in evaluation
-            too.
+            too, where one value per channel gives bias (PyTorch refuses it).
         fused: one hand-written node (True), or composed of primitives; the same results and
             derivatives of every order.
         bias: False leaves the bias out.
@@ -143,6 +154,7 @@ class BatchNorm(RunningNorm):
     def forward(self, x: Tensor) -> Tensor:
         """x and the result have the layout of the class."""
         self._check(x)
+        check_flag("relu", self.relu)  # as all above, it may have been set since
         if self.training or self.running_mean is None:
             return self._by_batch(x)
         return self._by_running(x, self.relu)
@@ -152,7 +164,7 @@ class BatchNorm(RunningNorm):
 
     def _alternative(self, x: Tensor) -> str:
         """The module of this family that takes x."""
-        if not 2 <= x.ndim <= 5:
+        if not 2 <= x.ndim <= 5 or not x.shape[1]:
             return ""
         return f"; nn.{self.family}{max(x.ndim - 2, 1)}d({x.shape[1]}) takes this one"
 
@@ -167,9 +179,13 @@ class BatchNorm(RunningNorm):
         return y
 
     def _check_enough_values(self, x: Tensor) -> None:
-        tracked = "call .eval() to use the running statistics"
-        instead = tracked if self.track_running_stats else "call .eval(), which gives bias then"
-        steps.check_enough_values(type(self).__name__, x, instead)
+        steps.check_enough_values(type(self).__name__, x, self._instead())
+
+    def _instead(self) -> str:
+        """What else to type, where a batch has too few values."""
+        if self.track_running_stats:
+            return "call .eval() to use the running statistics"
+        return "call .eval(), which gives bias then"
 
     def _move(self, mean: Tensor, var: Tensor, n: int) -> None:
         super()._move(mean, var, n)

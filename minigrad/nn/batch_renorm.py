@@ -10,7 +10,7 @@ from ..ops.piecewise import clip
 from ..ops.reduce import wide
 from ..tensor import Tensor
 from .batch_norm import BatchNorm
-from .checks import number
+from .checks import check_flag, number
 from .functional import norm_steps as steps
 from .norm_base import documented_with_base, ignore, running_stats
 
@@ -48,7 +48,7 @@ class BatchRenorm(BatchNorm):
 
     Args:
         num_features: C, the number of channels.
-        eps, momentum, affine, fused, bias: as for BatchNorm.
+        eps, momentum, affine, fused, bias, relu: as for BatchNorm.
         track_running_stats: True; there is nothing to correct towards otherwise.
         r_max: 1 or more, or infinity; it may be set later.
         d_max: 0 or more, or infinity; it may be set later.
@@ -76,13 +76,17 @@ class BatchRenorm(BatchNorm):
         bias: bool = True,
         r_max: float = 3.0,
         d_max: float = 5.0,
+        relu: bool = False,
     ) -> None:
+        check_flag("track_running_stats", track_running_stats)
         if not track_running_stats:
             raise ValueError(
                 f"{type(self).__name__} got track_running_stats=False, but corrects towards the "
                 "running statistics: leave it out, or use BatchNorm"
             )
-        super().__init__(num_features, eps, momentum, affine, True, fused, device, dtype, bias=bias)
+        super().__init__(
+            num_features, eps, momentum, affine, True, fused, device, dtype, bias=bias, relu=relu
+        )
         self.r_max, self.d_max = r_max, d_max
 
     @property
@@ -108,7 +112,7 @@ class BatchRenorm(BatchNorm):
         self._check_enough_values(x)
         measured = self._receiver() not in (None, ignore)
         affine = (self.weight, self.bias) if measured else self._corrected(x.detach())
-        y, mean, var = steps.normalise_by_batch(x, affine, self.eps, self.fused)
+        y, mean, var = steps.normalise_by_batch(x, affine, self.eps, self.fused, self.relu)
         if x.size:
             self._hand_on(mean, var, x.size // self.num_features)
         return y

@@ -19,7 +19,7 @@ from .batch_norm import BatchNorm
 from .fold_order import Run, Sequentials, UnfoldableError, as_written, channel_ranks, hooked
 from .linear import Linear
 from .module import Module
-from .norm_base import RunningNorm
+from .norm_base import RunningNorm, check_model
 from .parameter import Parameter
 from .shape import Identity
 
@@ -55,6 +55,8 @@ class Folded(Identity):
 
     def __init__(self, norm: Any, ranks: tuple[int, ...]) -> None:
         self.norm = f"{type(norm).__name__}({norm.num_features})"
+        self.num_features, self.eps, self.momentum = norm.num_features, norm.eps, norm.momentum
+        self.affine, self.track_running_stats = norm.affine, norm.track_running_stats
         self.ranks, self.relu = ranks, getattr(norm, "relu", False)
         self.training, self.frozen = norm.training, norm.frozen
 
@@ -88,7 +90,8 @@ def fold_batch_norm(model: Model, *inputs: Any) -> Model:
     What comes before a norm is certain in a `Sequential`, which is taken to be called as a whole.
     Elsewhere it shows when the model runs: with an example input, a copy of the model runs once,
     and a norm is folded wherever it takes a layer's output itself and nobody else does.  It holds
-    for inputs that take the same way through the model.  What is shared with another place, has
+    for inputs that take the same way through the model, and for a model that does not look at the
+    types or parameters of its modules.  What is shared with another place, has
     forward hooks, or computes in a `forward` of its own is left.
 
     The copy is for evaluation: trained, it is a model without BatchNorm.  BatchNorm1d is folded
@@ -110,6 +113,7 @@ def fold_batch_norm(model: Model, *inputs: Any) -> Model:
     Warns:
         UserWarning: with the text of `folding`, if a norm could not be folded, or there is none.
     """
+    check_model("fold_batch_norm", model)
     norms = {name: module for name, module in model.named_modules() if _is_norm(module)}
     _check(model, norms)
     order = Run(model, inputs) if inputs else Sequentials(model)

@@ -237,6 +237,9 @@ class _Spy(Parameter):
     def array(self, value: Any) -> None:
         _array.__set__(self, value)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return handle(self.array.copy())
+
     shape = property(lambda self: _array.__get__(self).shape)
     ndim = property(lambda self: _array.__get__(self).ndim)
     size = property(lambda self: _array.__get__(self).size)

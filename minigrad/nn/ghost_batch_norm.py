@@ -32,7 +32,7 @@ class GhostBatchNorm(BatchNorm):
     Args:
         num_features: C, the number of channels.
         virtual_batch_size: samples that are normalised together; it may be set later.
-        eps, momentum, affine, track_running_stats, fused, bias: as for BatchNorm.
+        eps, momentum, affine, track_running_stats, fused, bias, relu: as for BatchNorm.
 
     Raises:
         ShapeError: a virtual_batch_size that is no positive integer, a wrong rank or number of
@@ -54,18 +54,12 @@ class GhostBatchNorm(BatchNorm):
         dtype: Any = None,
         *,
         bias: bool = True,
+        relu: bool = False,
     ) -> None:
         super().__init__(
-            num_features,
-            eps,
-            momentum,
-            affine,
-            track_running_stats,
-            fused,
-            device,
-            dtype,
-            bias=bias,
-        )
+            num_features, eps, momentum, affine, track_running_stats, fused, device, dtype,
+            bias=bias, relu=relu,
+        )  # fmt: skip
         self.virtual_batch_size = virtual_batch_size
 
     @property
@@ -98,10 +92,9 @@ class GhostBatchNorm(BatchNorm):
         if x.size and last * (x.size // n) == self.num_features:
             raise ShapeError(
                 f"{type(self).__name__} got one value per channel in the last virtual batch (x of "
-                f"shape {x.shape}: {n // size} virtual batches of {size}, {n % size} left), whose "
-                f"variance says nothing: give batches of a multiple of {size} "
-                "(drop_last=True leaves a last odd one out), another virtual_batch_size, "
-                "or call .eval() to use the running statistics"
+                f"shape {x.shape}, virtual_batch_size {size}: {n % size or size} in the last), "
+                "whose variance says nothing: give a larger virtual_batch_size, or batches of a "
+                f"multiple of it (drop_last=True leaves a last odd one out), or {self._instead()}"
             )
 
     def _apart(self, x: Tensor) -> tuple[Tensor, _Statistics]:
@@ -110,7 +103,9 @@ class GhostBatchNorm(BatchNorm):
         apart = x.reshape(groups, x.shape[0] // groups, *x.shape[1:])
         shape, axes = (groups, self.num_features), (1, *range(3, apart.ndim))
         affine = self.weight, self.bias
-        y, mean, var = steps.normalise_by_part(apart, affine, shape, axes, self.eps, self.fused)
+        y, mean, var = steps.normalise_by_part(
+            apart, affine, shape, axes, self.eps, self.fused, self.relu
+        )
         return y.reshape(x.shape), _Statistics(mean, var, x.size // (groups * self.num_features))
 
     def _hand_on_parts(self, parts: tuple[_Statistics, ...], n: int) -> None:

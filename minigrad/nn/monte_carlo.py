@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from .. import backend
 from ..dtypes import is_floating, is_whole
-from ..errors import DTypeError
+from ..errors import DTypeError, ShapeError
 from ..modes import no_grad
 from ..tensor import Tensor, handle
 from .batch_norm import BatchNorm
@@ -71,7 +71,8 @@ def mc_batch_norm(
             without a value for any BatchNorm.
         TypeError: one array as batches, a batch that is none, or a model that returns something
             else than a tensor.
-        DTypeError: the model returns integers.
+        ShapeError: the model returns another shape than before.
+        DTypeError: it returns integers.
         ImportError: a bar is wanted, and tqdm is not installed.  After any error, the model's own
             too, everything is as it was.
 
@@ -93,6 +94,11 @@ def mc_batch_norm(
             drawn = [(norm, Population()) for norm in norms]
             pool(model, inputs_of(NAME, batch), drawn)
             y = _predict(model, inputs, [pair for pair in drawn if pair[1].n])
+            if outputs.n and y.shape != outputs.mean.shape:
+                raise ShapeError(
+                    f"{NAME} got a model that returns {y.shape} after {outputs.mean.shape}: give "
+                    "one whose output always has one shape"
+                )
             outputs.add(y.array, var=0.0, n=1)
     std = backend.of(outputs.squares).xp.sqrt(outputs.var(correction=1))
     return MCPrediction(*(handle(each.astype(y.dtype)) for each in (outputs.mean, std)))
@@ -160,8 +166,7 @@ def _predict(
             "rows, and a model that uses its BatchNorm in evaluation"
         )
     with kept_stats(norm for norm, _ in statistics), no_grad():
-        for norm, population in statistics:
-            set_stats(norm, population.mean, population.var(correction=0))
+        set_stats(statistics, correction=0)
         y = model(*inputs)
     _check_output(y)
     return y

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import ShapeError
 from ..tensor import Tensor
 from . import functional as F
-from .checks import check_count
+from .checks import check_count, check_flag
 from .functional import norm_steps as steps
 from .norm_base import AffineNorm, RunningNorm, documented_with_base
 
@@ -45,6 +45,9 @@ class LayerNorm(AffineNorm):
     ) -> None:
         self.normalized_shape = shape = steps.last_lengths(normalized_shape)
         steps.check_eps("LayerNorm", eps)
+        check_flag("elementwise_affine", elementwise_affine)
+        check_flag("bias", bias)
+        check_flag("fused", fused)
         self.eps, self.elementwise_affine, self.fused = eps, elementwise_affine, fused
         self._make_parameters(shape, elementwise_affine, bias, device, dtype)
 
@@ -97,6 +100,9 @@ class GroupNorm(AffineNorm):
         check_count("num_channels", num_channels)
         steps.check_groups("GroupNorm", num_groups, num_channels)
         steps.check_eps("GroupNorm", eps)
+        check_flag("affine", affine)
+        check_flag("fused", fused)
+        check_flag("bias", bias)
         self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
         self.affine, self.fused = affine, fused
         self._make_parameters((num_channels,), affine, bias, device, dtype)

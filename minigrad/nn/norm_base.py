@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..create import full_like, ones, zeros
-from ..errors import ShapeError
+from ..dtypes import checked, is_floating
+from ..errors import DTypeError, ShapeError
 from ..modes import recomputing
 from ..tensor import Tensor
 from . import init
@@ -32,21 +33,19 @@ Kind = TypeVar("Kind", bound=type[Module])
 
 # takes the mean and the biased variance (C,) of a batch, and its number of values per channel
 Receiver = Callable[[Tensor, Tensor, int], None]
-# the receivers of modules, by id: a module may define == and have no hash
-_receivers: ContextVar[Mapping[int, Receiver]] = ContextVar(
-    "receivers", default=MappingProxyType({})
-)
+# receivers by the id of their module (which may define == and have no hash); the last ones count
+_receivers: ContextVar[tuple[Mapping[int, Receiver], ...]] = ContextVar("receivers", default=())
 
 
 @contextmanager
 def receiving(receivers: Mapping[int, Receiver]) -> Iterator[None]:
     """Inside, these receivers take the batch statistics of the modules with these ids."""
-    outer = _receivers.get()
-    _receivers.set({**outer, **receivers})
+    entry = MappingProxyType(receivers)
+    _receivers.set((*_receivers.get(), entry))
     try:
         yield
-    finally:
-        _receivers.set(outer)
+    finally:  # of suspended generators the first may end first: each takes its own away
+        _receivers.set(tuple(each for each in _receivers.get() if each is not entry))
 
 
 def ignore(mean: Tensor, var: Tensor, n: int) -> None:
@@ -104,6 +103,10 @@ class RunningNorm(AffineNorm):
         self._make_statistics(track_running_stats, device, dtype)
 
     def _make_statistics(self, tracked: bool, device: str | None, dtype: Any) -> None:
+        if dtype is not None and not is_floating(checked(dtype)):
+            raise DTypeError(
+                f"{type(self).__name__} got dtype {dtype}: give mg.float16, float32 or float64"
+            )
         n, place = self.num_features, {"dtype": dtype, "device": device}
         self.running_mean = Buffer(zeros(n, **place)) if tracked else None
         self.running_var = Buffer(ones(n, **place)) if tracked else None
@@ -144,7 +147,11 @@ class RunningNorm(AffineNorm):
                 f"{name}({self.num_features}) got x of shape {x.shape}: it must be {self.layout} "
                 f"with C = {self.num_features}{self._alternative(x)}"
             )
-        steps.check_shapes(name, x, [self.weight, self.bias], (self.num_features,))
+        running = self.running_mean, self.running_var
+        owned = steps.named(running, (self.weight, self.bias))
+        steps.check_shapes(name, x, owned, (self.num_features,))
+        if (self.running_mean is None) != (self.running_var is None):
+            raise ValueError(f"{name} has one of running_mean and running_var: give both, or None")
         steps.check_eps(name, self.eps)
 
     def _fits(self, x: Tensor) -> bool:
@@ -173,12 +180,19 @@ class RunningNorm(AffineNorm):
 
     def _receiver(self) -> Receiver | None:
         """Who takes the statistics of a batch instead of the running ones, if anybody."""
-        return _receivers.get().get(id(self))
+        found = (each[id(self)] for each in reversed(_receivers.get()) if id(self) in each)
+        return next(found, None)
 
     def _move(self, mean: Tensor, var: Tensor, n: int) -> None:
         """The running statistics take in the statistics of a batch."""
         self._check_momentum()
         running_mean, running_var, count = running_stats(self)
+        steps.check_movable(type(self).__name__, (running_mean, running_var))
+        if not isinstance(count, Buffer):
+            raise TypeError(
+                f"{type(self).__name__}.num_batches_tracked is {count!r}: reset_running_stats() "
+                "starts anew, or give nn.Buffer(0)"
+            )
         momentum: Any = self.momentum
         if momentum is None:
             momentum = 1 / (count.array + 1)
@@ -191,6 +205,17 @@ class RunningNorm(AffineNorm):
             f"track_running_stats={self.track_running_stats}, fused={self.fused}"
         )
         return options + ", bias=False" * (self.affine and self.bias is None)
+
+
+def check_model(name: str, model: Any) -> None:
+    """A model is a Module.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if not isinstance(model, Module):
+        what = model.__name__ if isinstance(model, type) else f"a {type(model).__name__}"
+        raise TypeError(f"{name} got {what} as model: give an nn.Module")
 
 
 def running_stats(norm: RunningNorm) -> tuple[Buffer, Buffer, Buffer]:

@@ -14,7 +14,7 @@ from ..modes import no_grad
 from ..tensor import Tensor, handle
 from .batch_norm import BatchNorm
 from .module import Module
-from .norm_base import receiving, running_stats
+from .norm_base import check_model, receiving, running_stats
 
 
 class Population:
@@ -55,8 +55,7 @@ def batch_norms(name: str, model: Module) -> dict[str, BatchNorm]:
     Raises:
         TypeError: model is no Module.
     """
-    if not isinstance(model, Module):
-        raise TypeError(f"{name} got a {type(model).__name__} as model: give an nn.Module")
+    check_model(name, model)
     return {
         path: module
         for path, module in model.named_modules()
@@ -91,11 +90,15 @@ def pool(
         norm.training = False
 
 
-def set_stats(norm: BatchNorm, mean: Array, var: Array) -> None:
-    """Rebind a module's running mean and variance, in their dtype."""
-    running_mean, running_var, _ = running_stats(norm)
-    for buffer, values in ((running_mean, mean), (running_var, var)):
-        buffer.rebind(values.astype(buffer.dtype))
+def set_stats(populations: Iterable[tuple[BatchNorm, Population]], correction: int) -> None:
+    """Rebind running means and variances to those of populations, in their dtype: all, or none."""
+    values = []
+    for norm, population in populations:
+        running_mean, running_var, _ = running_stats(norm)
+        values.append((running_mean, population.mean.astype(running_mean.dtype)))
+        values.append((running_var, population.var(correction).astype(running_var.dtype)))
+    for buffer, array in values:  # now that nothing can fail any more
+        buffer.rebind(array)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from .module import Module
-from .norm_base import ignore, receiving
+from .norm_base import check_model, ignore, receiving
 from .population import (
     Population,
     batch_norms,
@@ -28,6 +28,7 @@ def frozen_stats(model: Module) -> Iterator[None]:
 
     In training mode it still normalises by its input.
     """
+    check_model("frozen_stats", model)
     with receiving({id(module): ignore for module in model.modules()}):
         yield
 
@@ -60,7 +61,7 @@ def recompute_stats(model: Module, batches: Iterable[Any], progress: bool = Fals
     Raises:
         ValueError: no batches, or none with a value for any BatchNorm.
         ShapeError: a batch with one value per channel (a last odd row: drop_last=True).
-        TypeError: one array as batches, or a batch that is none.
+        TypeError: one array as batches, a batch that is none, or a model that is none.
         ImportError: a bar is wanted, and tqdm is not installed.  After any error, the model's own
             too, everything is as it was.
 
@@ -85,8 +86,7 @@ def recompute_stats(model: Module, batches: Iterable[Any], progress: bool = Fals
     reached = [(norm, population) for norm, population in populations if population.n]
     if not reached:
         raise ValueError(_without_values(count))
-    for norm, population in reached:
-        set_stats(norm, population.mean, population.var(correction=1))
+    set_stats(reached, correction=1)
 
 
 def _without_values(batches: int) -> str:

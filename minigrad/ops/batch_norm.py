@@ -23,7 +23,9 @@ from ..op import Hint, fused
 from ..samples import anything, nonzero, positive
 from .elementwise import rsqrt
 from .reduce import like, mean, sum, wide
+from .select import select
 from .shape import reshape
+from .slabs import slabs
 from .sums import count, kept_shape, total
 
 # ---- what it means, in primitives ----------------------------------------------------------------
@@ -93,11 +95,7 @@ def batch_norm(xp, x, gamma, beta, *, axes, eps):
     >>> y.tolist(), mean.tolist(), var.tolist()
     ([[-1.0], [1.0]], [2.0], [1.0])
     """
-    c, var, hint = normaliser(xp, wide(x), axes, eps)
-    m, d, r = hint
-    c *= rounded(r * _kept(gamma, r), c)
-    c += rounded(_kept(beta, r), c)
-    return (like(c, x), (m + d).reshape(-1), rounded(var.reshape(-1), c)), hint
+    return normalised(xp, x, gamma, beta, axes, eps)
 
 
 @batch_norm.vjp
@@ -124,15 +122,7 @@ def batch_norm_grad(xp, x, gamma, dy, *, axes, eps, hint=None):
     >>> dx.tolist(), dgamma.tolist(), dbeta.tolist()
     ([[0.0], [0.0]], [2.0], [2.0])
     """
-    m, d, r = hint or normaliser(xp, wide(x), axes, eps)[2]
-    dx, dgamma, dbeta = _sums(xp, x, dy, axes, (m, d, r))
-    n = count(x.shape, axes) or 1
-    slope = dgamma * r / n
-    dx *= rounded(-slope, dx)
-    dx += dy
-    dx += rounded(d * slope - dbeta / n, dx)
-    dx *= rounded(r * _kept(gamma, r), dx)
-    return like(dx, x), rounded(dgamma.reshape(-1), dx), rounded(dbeta.reshape(-1), dx)
+    return gradients(xp, x, gamma, dy, axes, eps, hint)
 
 
 @fused(reference=batch_norm_sums_reference)
@@ -148,17 +138,9 @@ def batch_norm_sums(xp, x, dy, *, axes, eps, hint=None):
     ([2.0], [2.0])
     """
     hint = hint or normaliser(xp, wide(x), axes, eps)[2]
-    c, dgamma, dbeta = _sums(xp, x, dy, axes, hint)
-    return rounded(dgamma.reshape(-1), c), rounded(dbeta.reshape(-1), c)
-
-
-def _sums(xp, x, dy, axes, hint):
-    """x - m, which is c + d (fresh memory), dgamma and dbeta."""
-    m, d, r = hint
-    c, dy = wide(x) - m, wide(dy)
-    dbeta = total(xp, dy, axes)
-    # d is taken out of the sums, which is cheaper than out of every value
-    return c, (total(xp, dy * c, axes) - d * dbeta) * r, dbeta
+    dgamma, dbeta = _sums(xp, x, dy, axes, hint)
+    m, _, _ = hint
+    return rounded(dgamma.reshape(-1), m), rounded(dbeta.reshape(-1), m)
 
 
 @fused(reference=batch_norm_eval_reference)
@@ -172,12 +154,84 @@ def batch_norm_eval(xp, x, mean, var, gamma, beta, *, axes, eps):
     >>> batch_norm_eval(mg.tensor([[1.0], [4.0]]), *given, axes=(0,), eps=0.0).tolist()
     [[-0.5], [1.0]]
     """
+    return evaluated(xp, x, mean, var, gamma, beta, axes, eps)
+
+
+# ---- the passes over memory, with relu or without ------------------------------------------------
+
+
+def normalised(xp, x, gamma, beta, axes, eps, relu=False):
+    """What `batch_norm` gives, and its hint."""
+    c, var, hint = normaliser(xp, wide(x), axes, eps)
+    m, d, r = hint
+    _affine(xp, c, r, gamma, beta, relu)
+    return (like(c, x), (m + d).reshape(-1), rounded(var.reshape(-1), c)), hint
+
+
+def evaluated(xp, x, mean, var, gamma, beta, axes, eps, relu=False):
+    """What `batch_norm_eval` gives."""
     kept = kept_shape(x.shape, axes)
-    c = wide(x) - mean.reshape(kept).astype(wide(x).dtype)
+    mean, x_ = mean.reshape(kept), wide(x)
+    m = rounded(mean, x_)
+    c = x_ - m
+    if mean.dtype != m.dtype:
+        c -= rounded(mean - m, c)
     r = 1 / xp.sqrt(var.reshape(kept).astype(np.float64) + eps)
-    c *= rounded(r * _kept(gamma, r), c)
-    c += rounded(_kept(beta, r), c)
+    _affine(xp, c, r, gamma, beta, relu)
     return like(c, x)
+
+
+def _affine(xp, c, r, gamma, beta, relu):
+    """gamma · (c · r) + beta in the place of c, and what is negative 0 for relu."""
+    scale, shift = rounded(r * _kept(gamma, r), c), rounded(_kept(beta, r), c)
+    zeros = None
+    for part, by, off in slabs(xp, c, scale, shift):
+        part *= by
+        part += off
+        if relu:
+            if zeros is None:
+                zeros = xp.zeros_like(part)  # against a number, maximum is five times slower
+            xp.maximum(part, zeros[: len(part)], out=part)
+
+
+def gradients(xp, x, gamma, dy, axes, eps, hint, out=None):
+    """What `batch_norm_grad` gives; of what relu let through, if its output is given."""
+    m, d, r = hint = hint or normaliser(xp, wide(x), axes, eps)[2]
+    dx = xp.empty_like(x, dtype=m.dtype)
+    dgamma, dbeta = _sums(xp, x, dy, axes, hint, out, dx)
+    n = count(x.shape, axes) or 1
+    slope = dgamma * r / n
+    shift, scale = d * slope - dbeta / n, r * _kept(gamma, r)
+    by_channel = [m, *(rounded(each, dx) for each in (-slope, shift, scale))]
+    let_through = dy if out is None else dx
+    for x_, h, dx_, m_, a, b, s in slabs(xp, x, let_through, dx, *by_channel):
+        c = wide(x_) - m_
+        c *= a
+        c += h
+        c += b
+        xp.multiply(c, s, out=dx_)
+    return like(dx, x), rounded(dgamma.reshape(-1), dx), rounded(dbeta.reshape(-1), dx)
+
+
+def _sums(xp, x, dy, axes, hint, out=None, let_through=None):
+    """dgamma and dbeta, with the reduced axes kept.
+
+    Relu's output makes it the sums of what relu let through, which is left in the array for it.
+    """
+    m, d, r = hint
+    dgamma, dbeta = xp.zeros((2, *r.shape))
+    for x_, dy_, out_, h, m_, dgamma_, dbeta_ in slabs(
+        xp, x, dy, out, let_through, m, dgamma, dbeta
+    ):
+        if out is None:
+            h = wide(dy_)
+        else:
+            h[...] = select(xp, out_ <= 0, 0, dy_)
+        c = wide(x_) - m_  # = (x - mean) + d
+        c *= h
+        dgamma_ += total(xp, c, axes)
+        dbeta_ += total(xp, h, axes)
+    return (dgamma - d * dbeta) * r, dbeta
 
 
 def normaliser(xp, x, axes, eps):

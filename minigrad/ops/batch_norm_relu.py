@@ -12,18 +12,17 @@ from ..op import fused
 from ..samples import anything, nonzero, positive
 from .batch_norm import (
     batch,
-    batch_norm,
-    batch_norm_eval,
     batch_norm_eval_reference,
-    batch_norm_grad,
     batch_norm_grad_reference,
     batch_norm_reference,
     batch_norm_sums,
+    evaluated,
+    gradients,
+    normalised,
     wanted,
 )
 from .piecewise import relu, where
 from .reduce import wide
-from .select import select
 
 
 def batch_norm_relu_reference(x, gamma, beta, *, axes, eps):
@@ -34,7 +33,7 @@ def batch_norm_relu_reference(x, gamma, beta, *, axes, eps):
 
 def batch_norm_relu_grad_reference(x, gamma, out, dy, *, axes, eps):
     """Composed: batch norm's own, of what relu lets through."""
-    h = where(out <= 0, 0, wide(dy))
+    h = wide(where(out <= 0, out * 0, dy))  # no 0: if dy is a number, out chooses the dtype
     return batch_norm_grad_reference(x, gamma, h, axes=axes, eps=eps)
 
 
@@ -49,8 +48,7 @@ def batch_norm_relu(xp, x, gamma, beta, *, axes, eps):
     >>> y.tolist(), mean.tolist(), var.tolist()
     ([[0.0], [1.0]], [2.0], [1.0])
     """
-    (y, mean, var), hint = batch_norm.forward(xp, x, gamma, beta, axes=axes, eps=eps)
-    return (xp.maximum(y, 0, out=y), mean, var), hint
+    return normalised(xp, x, gamma, beta, axes, eps, relu=True)
 
 
 @batch_norm_relu.vjp
@@ -73,8 +71,7 @@ def batch_norm_relu_grad(xp, x, gamma, out, dy, *, axes, eps, hint=None):
     >>> dx.tolist(), dgamma.tolist(), dbeta.tolist()
     ([[0.0], [0.0]], [1.0], [1.0])
     """
-    h = select(xp, out <= 0, 0, wide(dy))
-    return batch_norm_grad.forward(xp, x, gamma, h, axes=axes, eps=eps, hint=hint)
+    return gradients(xp, x, gamma, dy, axes, eps, hint, out)
 
 
 def batch_norm_relu_eval_reference(x, mean, var, gamma, beta, *, axes, eps):
@@ -93,8 +90,7 @@ def batch_norm_relu_eval(xp, x, mean, var, gamma, beta, *, axes, eps):
     >>> batch_norm_relu_eval(mg.tensor([[1.0], [4.0]]), *given, axes=(0,), eps=0.0).tolist()
     [[0.0], [1.0]]
     """
-    y = batch_norm_eval.forward(xp, x, mean, var, gamma, beta, axes=axes, eps=eps)
-    return xp.maximum(y, 0, out=y)
+    return evaluated(xp, x, mean, var, gamma, beta, axes, eps, relu=True)
 
 
 # ---- samples -------------------------------------------------------------------------------------

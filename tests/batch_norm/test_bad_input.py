@@ -5,8 +5,20 @@ One value per channel, none, NaN and infinity, wrong shapes, dtypes, devices and
 
 import numpy as np
 import pytest
-from batch_norm_cases import draw, host, leaf, module_for, normalise, parameters, per_channel
-from state_cases import batch, moments, state_of, stats_of, with_stats
+from batch_norm_helpers import (
+    batch,
+    draw,
+    host,
+    leaf,
+    module_for,
+    moments,
+    normalise,
+    parameters,
+    per_channel,
+    state_of,
+    stats_of,
+    with_stats,
+)
 
 import minigrad as mg
 import minigrad.nn as nn

@@ -6,14 +6,13 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from batch_norm_helpers import CHECKS
 
 FOLDER = Path(__file__).parent
-CHECKS = [f"B{n}" for n in range(1, 65)] + ["B47b"]
 AXES = {"shape", "fused", "device"}
 
 EXCEPTIONS = {  # checks without a test over all three axes: the axes left out, and why
     "B2": ("fused", "It compares the forms."),
-    "B3": ("shape fused device", "Its wrong backwards are ops of their own, in one layout."),
     "B63": ("device", "It compares the devices."),
 }
 OPTIONAL = ("torch", "safetensors", "tqdm", "sklearn")  # without which a test may be skipped

@@ -1,11 +1,12 @@
 """BatchNorm's gradients against numeric ones and formulas (B1, B2, B7 to B10, B12).
 
-Identities, which need no oracle, stand in test_identities.py; higher orders in test_orders.py.
+Identities, which need no oracle, are in test_identities.py, higher orders in
+test_higher_orders.py.
 """
 
 import numpy as np
 import pytest
-from batch_norm_cases import (
+from batch_norm_helpers import (
     EPS,
     assert_near,
     axes_of,
@@ -137,6 +138,23 @@ def test_B2_modules_of_both_forms_keep_the_same_statistics(shape, device):
             found.append([host(t) for t in (module.running_mean, module.running_var)])
         for a, b in zip(*found, strict=True):
             assert np.abs(a - b).max() < bound
+
+
+def test_B2_evaluation_by_float64_statistics(shape, device):
+    """A mean far from 0 that float32 does not have: 1e4 ± 5e-4 is the nearest."""
+    x, dy = draw(shape, 1, np.float32, mean=1e4), draw(shape, 2, np.float32)
+    mean, var = 1e4 + np.array([0.0003, 0.25 - 0.0004, -1 / 3]), np.array([0.5, 1.5, 0.9])
+    gamma, beta = parameters(3, np.float32)
+    expected = normalise_with(x, mean, var, gamma, beta, dy)
+    for fused in (True, False):
+        inputs = [leaf(a, device) for a in (x, gamma, beta)]
+        given = [mg.tensor(a, device=device) for a in (mean, var)]
+        assert {t.dtype for t in given} == {np.dtype(np.float64)}
+        y = evaluated(fused)(inputs[0], *given, *inputs[1:])
+        found = [y, *mg.grad(y, inputs, mg.tensor(dy, device=device))]
+        assert {t.dtype for t in found} == {np.dtype(np.float32)}
+        for a, b in zip(map(host, found), expected, strict=True):
+            assert np.abs(a - b).max() < 1e-5
 
 
 # ---- what gets a gradient

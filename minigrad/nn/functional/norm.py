@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ...errors import ShapeError
 from ...modes import recomputing
 from ...tensor import Tensor
-from ..checks import check_floating
+from ..checks import check_flag, check_floating
 from . import norm_steps as steps
 
 
@@ -30,7 +30,8 @@ def batch_norm(
     Args:
         x: (N, C) or (N, C, …).
         running_mean, running_var: (C,).  In training they are rebound, where they are given, to
-            `(1 - momentum)·old + momentum·batch`, with the unbiased variance.  Otherwise they are
+            `(1 - momentum)·old + momentum·batch`, with the unbiased variance; also under `no_grad`,
+            but not while a checkpoint recomputes.  Otherwise they are
             the statistics used, and gradients flow to them.
         weight, bias: (C,), or None for 1 and 0.
         training: normalise by the batch's own statistics.
@@ -81,8 +82,9 @@ def _batch_norm(
     relu: bool,
 ) -> Tensor:
     name = "batch_norm_relu" if relu else "batch_norm"
-    steps.check_input(name, x, [*running, *affine], eps)
+    steps.check_input(name, x, steps.named(running, affine), eps)
     steps.check_momentum(name, momentum)
+    check_flag("training", training)
     if not training:
         mean, var = steps.given_statistics(name, running, "training")
         return steps.normalise_with(x, mean, var, affine, eps, fused, relu)
@@ -129,7 +131,7 @@ def layer_norm(
         raise ShapeError(
             f"layer_norm got x of shape {x.shape} for normalized_shape {shape}: x must end in it"
         )
-    steps.check_shapes("layer_norm", x, [weight, bias], shape)
+    steps.check_shapes("layer_norm", x, {"weight": weight, "bias": bias}, shape)
     gamma, beta = (t if t is None or t.ndim == 1 else t.reshape(-1) for t in (weight, bias))
     axes = tuple(range(first, x.ndim))
     return steps.normalise_layers(x, (gamma, beta), axes, axes, eps, fused)
@@ -164,7 +166,7 @@ def group_norm(
         ValueError: a negative eps.
         DTypeError: x holds integers.
     """
-    steps.check_input("group_norm", x, [weight, bias], eps)
+    steps.check_input("group_norm", x, {"weight": weight, "bias": bias}, eps)
     steps.check_groups("group_norm", num_groups, x.shape[1])
     n, channels, *lengths = x.shape
     groups = x.reshape(n, num_groups, channels // num_groups, math.prod(lengths))
@@ -207,8 +209,9 @@ def instance_norm(
         DTypeError: x holds integers.
     """
     name, running, affine = "instance_norm", (running_mean, running_var), (weight, bias)
-    steps.check_input(name, x, [*running, *affine], eps)
+    steps.check_input(name, x, steps.named(running, affine), eps)
     steps.check_momentum(name, momentum)
+    check_flag("use_input_stats", use_input_stats)
     if not use_input_stats:
         mean, var = steps.given_statistics(name, running, "use_input_stats")
         return steps.normalise_with(x, mean, var, affine, eps, fused)

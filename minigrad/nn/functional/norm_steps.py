@@ -7,7 +7,7 @@ weights differ within what is normalised together.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ... import backend
@@ -22,31 +22,36 @@ from ...tensor import Tensor
 from ..checks import check_flag, check_floating
 
 Pair = tuple[Tensor | None, Tensor | None]  # weight and bias, or running mean and variance
+Tensors = Mapping[str, Tensor | None]  # arguments by name
 
 # ---- checks --------------------------------------------------------------------------------------
 
 
-def check_input(name: str, x: Tensor, channel_tensors: list[Tensor | None], eps: float) -> None:
+def check_input(name: str, x: Tensor, per_channel: Tensors, eps: float) -> None:
     """x has channels, these tensors have as many values, and eps is a number of 0 or more."""
     check_floating(name, x)
     if x.ndim < 2:
         raise ShapeError(f"{name} got x of shape {x.shape}: it must be (N, C) or (N, C, …)")
-    check_shapes(name, x, channel_tensors, (x.shape[1],))
+    check_shapes(name, x, per_channel, (x.shape[1],))
     check_eps(name, eps)
 
 
-def check_shapes(
-    name: str, x: Tensor, tensors: list[Tensor | None], shape: tuple[int, ...]
-) -> None:
+def named(running: Pair, affine: Pair) -> Tensors:
+    """Running statistics, weight and bias by name."""
+    names = "running_mean", "running_var", "weight", "bias"
+    return dict(zip(names, (*running, *affine), strict=True))
+
+
+def check_shapes(name: str, x: Tensor, tensors: Tensors, shape: tuple[int, ...]) -> None:
     """Statistics and parameters, where there are any, are floating and of this shape."""
-    for t in tensors:
+    for what, t in tensors.items():
         if t is None:
             continue
-        check_floating(name, t)
+        check_floating(f"{name} ({what})", t)
         if t.shape != shape:
             raise ShapeError(
-                f"{name} got x of shape {x.shape}, but statistics or parameters of shape "
-                f"{t.shape}: they must be {shape}"
+                f"{name} got x of shape {x.shape}, but {what} of shape {t.shape}: it must be "
+                f"{shape}"
             )
 
 
@@ -172,7 +177,13 @@ def normalise_by_batch(
 
 
 def normalise_by_part(
-    x: Tensor, affine: Pair, parts: tuple[int, ...], axes: tuple[int, ...], eps: float, fused: bool
+    x: Tensor,
+    affine: Pair,
+    parts: tuple[int, ...],
+    axes: tuple[int, ...],
+    eps: float,
+    fused: bool,
+    relu: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """y, mean and biased variance, where weight and bias (C,) serve several parts of x alike.
 
@@ -182,9 +193,12 @@ def normalise_by_part(
         parts: (…, C), the shape of the statistics.
         axes: those that the statistics are taken over.
         eps, fused: as for `F.batch_norm`.
+        relu: as for `BatchNorm`.
     """
     repeated = [t if t is None else broadcast_to(t, parts).reshape(-1) for t in affine]
-    y, mean, var = form(batch_norm, fused)(x, *_filled(repeated), axes=axes, eps=eps)
+    y, mean, var = form(batch_norm_relu if relu else batch_norm, fused)(
+        x, *_filled(repeated), axes=axes, eps=eps
+    )
     return y, mean.detach().reshape(parts), var.detach().reshape(parts)
 
 
@@ -256,5 +270,8 @@ def move_both(running: Pair, mean: Tensor, var: Tensor, n: int, momentum: float)
 
 def average(running: Tensor, batch: Array, momentum: float) -> Array:
     """(1 - momentum)·running + momentum·batch, in the dtype of the running statistic."""
-    backend.check_same(running.array, batch)
-    return ((1 - momentum) * running.array + momentum * batch).astype(running.dtype)
+    try:
+        return ((1 - momentum) * running.array + momentum * batch).astype(running.dtype)
+    except Exception:
+        backend.check_same(running.array, batch)
+        raise

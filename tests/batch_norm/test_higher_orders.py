@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
-from batch_norm_cases import (
+from batch_norm_helpers import (
     EPS,
+    assert_equal_at_every_order,
     axes_of,
+    derivatives,
     draw,
     eval_inputs,
     evaluated,
@@ -19,31 +21,6 @@ from batch_norm_cases import (
 
 import minigrad as mg
 from minigrad.testing import check_grads
-
-
-def derivatives(f, arrays, orders, device):
-    """f's values, then the gradients through all inputs at once at orders 1 to `orders`: a list of
-    lists of arrays.
-    """
-    inputs = [leaf(a, device) for a in arrays]
-    outputs = [f(*inputs)]
-    found = [[host(t) for t in outputs]]
-    for order in range(1, orders + 1):
-        weights = [
-            mg.tensor(draw(t.shape, 10 * order + i), device=device) for i, t in enumerate(outputs)
-        ]
-        loss = sum((t * t * w + t * w).sum() for t, w in zip(outputs, weights, strict=True))
-        outputs = list(mg.grad(loss, inputs, create_graph=True))
-        found.append([host(t) for t in outputs])
-    return found
-
-
-def assert_equal_at_every_order(a, b, bound=1e-9):
-    for order, (left, right) in enumerate(zip(a, b, strict=True)):
-        scale = max(np.abs(t).max() for t in right)
-        for i, (one, other) in enumerate(zip(left, right, strict=True)):
-            apart = np.abs(one - other).max() / scale
-            assert apart <= bound, f"order {order}, through input {i}: {apart:.3g} apart"
 
 
 def check_on(device, f, arrays, order):
@@ -93,9 +70,11 @@ def test_B11_second_derivative_equals_a_complex_step_of_the_first_formula(shape,
 
 def assert_forms_agree(f, arrays, device):
     """f gives a form's function, of which fused and composed are equal at orders 0 to 4."""
-    assert_equal_at_every_order(
-        *(derivatives(f(form), arrays, 4, device) for form in (True, False))
-    )
+    found = []
+    for fused in (True, False):
+        inputs = [leaf(a, device) for a in arrays]
+        found.append(derivatives(f(fused)(*inputs), inputs, 4))
+    assert_equal_at_every_order(*found)
 
 
 def test_B11_fused_equals_composed_at_orders_0_to_4(shape, device):

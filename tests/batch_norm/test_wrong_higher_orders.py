@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from batch_norm_cases import EPS, draw, leaf, worst
+from batch_norm_helpers import EPS, draw, leaf, worst
 from wrong_norms import (
     AXES,
     SEEN,
@@ -12,7 +12,6 @@ from wrong_norms import (
     arrays,
     column,
     composed,
-    defining,
     distance_from_composed,
     forward_y,
     inputs,
@@ -27,24 +26,17 @@ from minigrad.op import Hint
 from minigrad.ops.batch_norm import batch_norm_grad_reference
 from minigrad.testing import check_grads
 
-
-@pytest.fixture
-def plant():
-    with defining() as define:
-        yield define
-
-
 # ---- statistics captured as arrays: right, then silently wrong
 
 
 @pytest.fixture
-def captured(plant):
+def captured(define):
     """The rule computes with the forward's mean and 1/σ, as arrays: constants to the next order."""
 
     def captured_batch_norm(xp, x, gamma, beta, *, mean, r, axes, eps):
         return column(gamma) * ((x - mean) * r) + column(beta)
 
-    op = plant(
+    op = define(
         captured_batch_norm,
         reference=lambda x, gamma, beta, *, mean, r, axes, eps: reference(
             x, gamma, beta, axes=axes, eps=eps
@@ -82,45 +74,47 @@ def test_captured_statistics_are_rejected_at_order_2_by_the_composed_form(captur
     assert distance_from_composed(captured, 2) > SEEN
 
 
-@pytest.fixture
-def captured_later(plant):
-    """As in PyTorch: the second derivative is a closed form too, and that one takes mean and 1/σ as
-    constants.
-    """
+def closed_first(xp, x, gamma, dy, *, mean, r):
+    """dx, dgamma and dbeta with constant mean and 1/σ."""
+    n = x.size // x.shape[1]
+    xhat = (x - mean) * r
+    dgamma, dbeta = total(dy * xhat), total(dy)
+    dx = column(gamma) * r * (dy - dbeta / n - xhat * (dgamma / n))
+    return dx, dgamma.reshape(-1), dbeta.reshape(-1)
 
-    def second_backward(xp, x, gamma, dy, *, mean, r):
-        n = x.size // x.shape[1]
-        xhat = (x - mean) * r
-        dgamma, dbeta = total(dy * xhat), total(dy)
-        dx = column(gamma) * r * (dy - dbeta / n - xhat * (dgamma / n))
-        return dx, dgamma.reshape(-1), dbeta.reshape(-1)
+
+def closed_second(g, x, gamma, dy, mean, r):
+    """The gradients of these in x, gamma and dy, right in value; mean and 1/σ are constants."""
+    ddx, ddgamma, ddbeta = g
+    n = x.size // x.shape[1]
+    c, r2, r3 = x - mean, r * r, r * r * r
+    sum_dy, sum_dyc = total(dy), total(dy * c)
+    sum_v, sum_vc = total(ddx), total(ddx * c)
+    inner = sum_v * sum_dy / n - total(dy * ddx) + 3 * r2 * sum_dyc * sum_vc / n
+    gx = c * r3 * inner / n
+    gx = gx + (sum_vc * r3 / n) * (sum_dy / n - dy) + (sum_dyc * r3 / n) * (sum_v / n - ddx)
+    xhat = c * r
+    plain = r * (dy - sum_dy / n - xhat * (total(dy * xhat) / n))  # dx at weight 1
+    gx = column(gamma) * gx + column(ddgamma) * plain
+    spread = r * (ddx - sum_v / n - xhat * (total(ddx * xhat) / n))
+    gdy = column(gamma) * spread + column(ddgamma) * xhat + column(ddbeta)
+    return gx, total(ddx * plain).reshape(-1), gdy
+
+
+@pytest.fixture
+def captured_later(define):
+    """As in PyTorch: both derivatives are closed forms, of which the second takes constants."""
 
     def grad_reference(x, gamma, dy, *, mean, r):
         return batch_norm_grad_reference(x, gamma, dy, axes=AXES, eps=EPS)
 
-    backward = plant(second_backward, reference=grad_reference)
-
-    @backward.vjp
-    def _(g, x, gamma, dy, mean, r):
-        ddx, ddgamma, ddbeta = g
-        n = x.size // x.shape[1]
-        c, r2, r3 = x - mean, r * r, r * r * r
-        sum_dy, sum_dyc = total(dy), total(dy * c)
-        sum_v, sum_vc = total(ddx), total(ddx * c)
-        inner = sum_v * sum_dy / n - total(dy * ddx) + 3 * r2 * sum_dyc * sum_vc / n
-        gx = c * r3 * inner / n
-        gx = gx + (sum_vc * r3 / n) * (sum_dy / n - dy) + (sum_dyc * r3 / n) * (sum_v / n - ddx)
-        xhat = c * r
-        plain = r * (dy - sum_dy / n - xhat * (total(dy * xhat) / n))  # dx at weight 1
-        gx = column(gamma) * gx + column(ddgamma) * plain
-        spread = r * (ddx - sum_v / n - xhat * (total(ddx * xhat) / n))
-        gdy = column(gamma) * spread + column(ddgamma) * xhat + column(ddbeta)
-        return gx, total(ddx * plain).reshape(-1), gdy
+    backward = define(closed_first, reference=grad_reference)
+    backward.vjp(closed_second)
 
     def torch_like_batch_norm(xp, x, gamma, beta, *, mean, r):
         return column(gamma) * ((x - mean) * r) + column(beta)
 
-    op = plant(
+    op = define(
         torch_like_batch_norm,
         reference=lambda x, gamma, beta, *, mean, r: reference(x, gamma, beta, axes=AXES, eps=EPS),
     )
@@ -159,12 +153,12 @@ def test_statistics_captured_by_the_second_backward_are_rejected_at_order_3_by_t
 
 
 @pytest.fixture
-def opener(plant):
+def opener(define):
     def opening_batch_norm(xp, x, gamma, beta, *, axes, eps):
         y, c, r = forward_y(x, gamma, beta, eps)
         return y, Hint(c, r)
 
-    op = plant(opening_batch_norm, reference=reference)
+    op = define(opening_batch_norm, reference=reference)
 
     @op.vjp
     def _(g, x, gamma, hint):

@@ -1,9 +1,12 @@
-"""Fused BatchNorm is one op forward and one backward; composed, primitives only."""
+"""What BatchNorm records: fused one op, composed primitives only; and what each keeps."""
+
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
-from batch_norm_cases import (
+from batch_norm_helpers import (
     EPS,
+    axes_of,
     draw,
     eval_inputs,
     host,
@@ -16,7 +19,10 @@ from batch_norm_cases import (
 import minigrad as mg
 import minigrad.nn.functional as F
 from minigrad.errors import GraphError
+from minigrad.graph import owner, saved_arrays
 from minigrad.ops import batch_norm as ops
+from minigrad.ops.batch_norm_relu import batch_norm_relu
+from minigrad.ops.layer_norm import layer_norm
 
 
 def ops_run(f):
@@ -129,15 +135,32 @@ def test_unfused_backward_of_a_fused_forward_gives_the_same_gradient(shape, devi
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-13)
 
 
-def test_statistics_carry_no_gradient_and_asking_for_it_raises(shape, fused, device):
+def along_channels(x, gamma, beta, axes, eps):
+    """layer_norm over the axes of batch norm, whose weights it then has too."""
+    return layer_norm(x, gamma, beta, axes=axes, along=(1,), eps=eps)
+
+
+WITH_STATISTICS = {
+    "batch_norm": ops.batch_norm,
+    "batch_norm_relu": batch_norm_relu,
+    "layer_norm": along_channels,
+}
+
+
+@pytest.mark.parametrize("op", WITH_STATISTICS.values(), ids=WITH_STATISTICS)
+def test_statistics_carry_no_gradient_and_asking_for_it_raises(shape, fused, device, op):
     inputs, _ = in_training(shape, device)
-    switch = mg.kernels() if fused else mg.unfused()
-    with switch:
-        _, mean, var = ops.batch_norm(*inputs, axes=(0, *range(2, len(shape))), eps=EPS)
-    for statistic in (mean, var):
+    with nullcontext() if fused else mg.unfused():
+        (y, *statistics), names = ops_run(lambda: op(*inputs, axes=axes_of(inputs[0]), eps=EPS))
+    assert fused == any("norm" in name for name in names)
+    assert y.requires_grad
+    for statistic, expected in zip(statistics, (np.mean, np.var), strict=True):
+        found = host(statistic)
+        np.testing.assert_allclose(found, expected(host(inputs[0]), axes_of(y)), atol=1e-12)
         assert not statistic.requires_grad
-        with pytest.raises(GraphError, match="nothing to differentiate"):
-            mg.grad(statistic.sum(), inputs[0])
+        for t in inputs:
+            with pytest.raises(GraphError, match="nothing to differentiate"):
+                mg.grad(statistic.sum(), t)
 
 
 @pytest.mark.parametrize("create_graph", [False, True])
@@ -146,3 +169,48 @@ def test_B7_a_first_layer_s_backward_computes_no_dx(shape, device, create_graph)
     y = trained(True)(x.detach(), *parameters)
     _, names = ops_run(lambda: mg.grad(y, parameters, dy, create_graph=create_graph))
     assert names == ["batch_norm_sums"]
+
+
+# ---- what is kept for backward
+
+PICTURES = (32, 64, 68, 68)  # the seed document's example
+
+
+def kept_beside(y, inputs):
+    """The bytes of each memory that the graph behind y keeps, beside those of the inputs."""
+    own = {id(owner(t.array)) for t in inputs}
+    found, todo, seen = {}, [y.node], set()
+    while todo:
+        node = todo.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if node.op is not None:
+            todo.extend(node.parents)
+            for _, array in saved_arrays(node):
+                if id(owner(array)) not in own:
+                    found[id(owner(array))] = owner(array).nbytes
+    return list(found.values())
+
+
+@pytest.mark.parametrize("function", [F.batch_norm, F.batch_norm_relu])
+def test_beside_x_fused_keeps_no_array_of_x_s_size_and_composed_at_least_one(function):
+    x = mg.tensor(np.zeros(PICTURES, np.float32), requires_grad=True)
+    x.data[::2] = 1
+    weight, bias = (mg.ones(PICTURES[1], requires_grad=True) for _ in range(2))
+    size, large = x.data.nbytes, {}
+    for fused in (True, False):
+        y = function(x, None, None, weight, bias, training=True, fused=fused)
+        mask = [y] if function is F.batch_norm_relu else []  # its output, which lives anyway
+        kept = kept_beside(y, [x, weight, bias, *mask])
+        large[fused] = sum(bytes_ >= size for bytes_ in kept)
+        if fused:
+            assert sum(kept) <= 10 * PICTURES[1] * 8  # a few numbers a channel
+    assert large[True] == 0
+    assert large[False] >= 1
+
+
+def test_an_output_that_is_kept_is_counted():
+    x = mg.tensor(np.arange(12.0).reshape(4, 3), requires_grad=True)
+    y = F.batch_norm_relu(x, None, None, training=True)
+    assert max(kept_beside(y, [x])) == y.data.nbytes

@@ -4,7 +4,9 @@ import copy
 
 import numpy as np
 import pytest
-from batch_norm_cases import (
+from batch_norm_helpers import (
+    assert_near,
+    derivatives,
     draw,
     eval_inputs,
     host,
@@ -42,30 +44,19 @@ def given(shape, device, training=True):
     ]
 
 
-def derivatives(f, inputs, wanted, orders=3):
-    """The values, and the gradients of orders 1 to `orders` through the wanted inputs at once."""
-    outputs, found = [f(*inputs)], []
-    for order in range(orders + 1):
-        found.append([host(t) for t in outputs])
-        loss = 0
-        for i, t in enumerate(outputs):
-            weights = mg.tensor(draw(t.shape, 10 * order + i), device=t.device)
-            loss = loss + (t * t * weights + t * weights).sum()
-        outputs = mg.grad(loss, [inputs[i] for i in wanted], create_graph=True)
-    return found
-
-
 @pytest.mark.parametrize("training", [True, False])
 def test_values_and_three_derivatives_are_those_of_one_after_the_other(
     shape, fused, device, training
 ):
-    wanted = (0, 3, 4) if training else (0, 1, 2, 3, 4)
-    found, expected = (
-        derivatives(f(fused, training), given(shape, device, training), wanted)
-        for f in (joined, apart)
-    )
+    results = []
+    for f in (joined, apart):
+        inputs = given(shape, device, training)
+        wanted = [t for t in inputs if t.requires_grad]
+        results.append(derivatives(f(fused, training)(*inputs), wanted, 3))
+    found, expected = results
     assert (found[0][0] == 0).any()
     assert (found[0][0] > 0).any()
+    assert len(found[1]) == (3 if training else 5)
     for one, other in zip(found, expected, strict=True):
         for a, b in zip(one, other, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9 * max(np.abs(b).max(), 1))
@@ -103,6 +94,19 @@ def test_the_fused_form_is_one_op_each_way(shape, device, training):
             mg.grad(y, [x, w, b], mg.tensor(draw(shape), device=device))
     ops = ["batch_norm_relu", "batch_norm_relu_grad"] if training else ["batch_norm_relu_eval"]
     assert names == ops
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_B7_a_first_layer_s_backward_computes_no_dx(shape, device, create_graph):
+    x, _, _, w, b = given(shape, device)
+    dy, names = mg.tensor(draw(shape, 5), device=device), []
+    y = F.batch_norm_relu(x.detach(), None, None, w, b, training=True)
+    with mg.watch(lambda event: names.append(event.name)):
+        found = mg.grad(y, [w, b], dy, create_graph=create_graph)
+    assert "batch_norm_sums" in names
+    assert not {"batch_norm_relu_grad", "batch_norm_grad"} & set(names)
+    y = F.relu(F.batch_norm(x.detach(), None, None, w, b, training=True))
+    assert_near(map(host, found), map(host, mg.grad(y, [w, b], dy)))
 
 
 def test_the_composed_form_is_primitives(shape):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from folding_cases import cnn, distance, everything, fold_with_warning, images, lived_in, norms_in
+from fold_helpers import cnn, distance, everything, fold_with_warning, images, lived_in, norms_in
 
 import minigrad as mg
 import minigrad.nn as nn

@@ -1,7 +1,7 @@
 """The faults in BatchNorm's formulas that the contract's checks must see: most were somebody's bug.
 
-A site is a module of minigrad and a function in it.  It gives its faults: what is wrong, the checks
-that must each reject it, the text, and the wrong text in its place.
+`at(module, function, ...)` lists the faults of one function: what is wrong, the checks that must each
+reject it, the right text, and the wrong text in its place.
 """
 
 from planting import at
@@ -12,15 +12,15 @@ OP = "ops.batch_norm"
 # ---- the fused form's derivative, of the first order and of the next
 
 DERIVATIVE = [
-    *at(OP, "batch_norm_grad",
+    *at(OP, "gradients",
         ("dx without the mean's term", "B1 B4 B5 B13",
          "d * slope - dbeta / n", "d * slope"),
         ("dx without the variance's term", "B1 B4 B14",
-         "rounded(-slope, dx)", "0"),
+         "(-slope, shift, scale)", "(0 * slope, shift, scale)"),
         ("dx without weight", "B1 B2",
-         "rounded(r * _kept(gamma, r), dx)", "rounded(r, dx)"),
+         "r * _kept(gamma, r)", "r"),
         ("dx without 1/σ", "B1",
-         "rounded(r * _kept(gamma, r), dx)", "rounded(r / r * _kept(gamma, r), dx)"),
+         "r * _kept(gamma, r)", "r / r * _kept(gamma, r)"),
         ("dx by the magnitude of weight", "B1",
          "r * _kept(gamma, r)", "r * abs(_kept(gamma, r))"),
         ("dweight doubled", "B1 B2",
@@ -38,27 +38,30 @@ DERIVATIVE = [
         ("n is the whole array's", "B1 B4",
          "count(x.shape, axes)", "x.size"),
         ("eps twice in the derivative", "B1 B27",
-         "    dx, dg", "    r = (r**-2 + eps) ** -0.5\n    dx, dg"),
+         "    dx = xp.empty",
+         "    r = (r**-2 + eps) ** -0.5\n    hint = m, d, r\n    dx = xp.empty"),
         ("eps is 1e-6 in the derivative, as in darknet", "B1 B27",
-         "    dx, dg", "    r = (r**-2 - eps + 1e-6) ** -0.5\n    dx, dg"),
+         "    dx = xp.empty",
+         "    r = (r**-2 - eps + 1e-6) ** -0.5\n    hint = m, d, r\n    dx = xp.empty"),
         ("x̂ by a division by weight", "B1 B11",
          "slope = dgamma * r / n", "slope = dgamma * _kept(gamma, r) * r / n / _kept(gamma, r)"),
         ("dy is written to", "B44",
-         "dx += dy", "dy += dx\n    dx = dy"),
+         "c += h", "h += c\n        c = h"),
     ),
     *at(OP, "_sums",
         ("dweight by the rounded mean", "B31",
          " - d * dbeta", ""),
         ("dy is read in its memory's order", "B43",
-         "wide(dy)", "wide(dy).ravel('K').reshape(dy.shape)"),
+         "wide(dy_)", "wide(dy_).ravel('K').reshape(dy_.shape)"),
     ),
     *at(OP, "_",
         ("another eps for the next order", "B11",
          "gamma, g, axes=axes, eps=eps", "gamma, g, axes=axes, eps=10 * eps"),
         ("dx for nobody", "B7",
          "if needs[0]:", "if True:"),
-        ("neither dweight nor dbias without dx", "B7",
-         "    return wanted(needs, None,", "    return wanted([False] * 3, None,"),
+        ("dweight and dbias are 0 without dx", "B7",
+         "*batch_norm_sums(x, g, axes=axes, eps=eps, hint=hint)",
+         "*[0 * sums for sums in batch_norm_sums(x, g, axes=axes, eps=eps, hint=hint)]"),
     ),
     *at(OP, "batch_norm_grad_reference",
         ("next order: dx without the mean's term", "B11",
@@ -79,11 +82,13 @@ DERIVATIVE = [
 # ---- the fused form's values
 
 VALUES = [
-    *at(OP, "batch_norm",
+    *at(OP, "_affine",
         ("bias doubled", "B1 B2",
          "_kept(beta, r)", "2 * _kept(beta, r)"),
         ("the magnitude of weight", "B1",
          "_kept(gamma, r)", "abs(_kept(gamma, r))"),
+    ),
+    *at(OP, "normalised",
         ("eps in the stored variance", "B15 B29",
          "rounded(var.reshape(-1), c)", "rounded((var + eps).reshape(-1), c)"),
         ("float16 computed in float16", "B37",
@@ -126,17 +131,16 @@ VALUES = [
         ("results that differ from run to run", "B58",
          "c -= d", "c -= d + 1e-13 * xp.random.rand()"),
     ),
-    *at(OP, "batch_norm_eval",
+    *at(OP, "evaluated",
         ("evaluation: eps outside the root", "B9 B21 B27",
          "xp.sqrt(var.reshape(kept).astype(np.float64) + eps)",
          "(xp.sqrt(var.reshape(kept).astype(np.float64)) + eps)"),
         ("evaluation: no eps", "B9",
          ".astype(np.float64) + eps", ".astype(np.float64)"),
         ("evaluation: a NaN spreads over samples", "B46",
-         "    c *= ", "    c += 0 * c.sum(axis=0)\n    c *= "),
+         "    r = 1", "    c += 0 * c.sum(axis=0)\n    r = 1"),
         ("evaluation: x is written to", "B44",
-         "c = wide(x) - mean.reshape(kept).astype(wide(x).dtype)",
-         "c = wide(x)\n    c -= mean.reshape(kept)"),
+         "c = x_ - m\n", "c = x_\n    c -= m\n"),
     ),
 ]
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from batch_norm_cases import draw, host
+from batch_norm_helpers import draw, host
 
 import minigrad as mg
 import minigrad.nn as nn

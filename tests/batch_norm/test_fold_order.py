@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from batch_norm_cases import worst
-from folding_cases import distance, fold_with_warning, images, lived_in, norms_in
+from batch_norm_helpers import worst
+from fold_helpers import distance, fold_with_warning, images, lived_in, norms_in
 
 import minigrad as mg
 import minigrad.nn as nn

@@ -70,7 +70,7 @@ RUNNING = [
          "Buffer(0, np.int64, device)", "Buffer(0.0, np.float32, device)"),
         ("statistics without track_running_stats", "B24",
          "Buffer(zeros(n, **place)) if tracked else None", "Buffer(zeros(n, **place))"),
-        ("statistics are parameters", "B8 B52 B57",
+        ("statistics are parameters", "B8 B57",
          "self.running_mean = Buffer(", "self.running_mean = Parameter("),
     ),
     *at(BASE, "AffineNorm._make_parameters",

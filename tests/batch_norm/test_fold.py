@@ -3,11 +3,12 @@
 import copy
 import itertools
 import pickle
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
-from batch_norm_cases import draw, module_for
-from folding_cases import cnn, distance, everything, fold_with_warning, images, lived_in, norms_in
+from batch_norm_helpers import draw, module_for
+from fold_helpers import cnn, distance, everything, fold_with_warning, images, lived_in, norms_in
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -144,6 +145,40 @@ def test_B54_it_computes_in_float64_and_rounds_once():
     folded, exact = nn.fold_batch_norm(model), nn.fold_batch_norm(copy.deepcopy(model).double())
     for rounded, full in zip(folded.parameters(), exact.parameters(), strict=True):
         np.testing.assert_array_equal(rounded.numpy(), full.numpy().astype(np.float32))
+
+
+def ops_run(model, x):
+    """The names of the ops that a forward runs."""
+    names = []
+    with mg.watch(lambda event: names.append(event.name)):
+        model(x)
+    return names
+
+
+@pytest.mark.parametrize("switch", [nullcontext, mg.unfused])
+def test_B54_the_folded_model_runs_the_same_ops_without_batch_norm_s(switch):
+    x = images(3, 1, 8, 8)
+    layers = nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4 * 36, 5), nn.Linear(5, 2)
+    conv, flat, *linear = layers
+    model = nn.Sequential(
+        conv, nn.BatchNorm2d(4), nn.ReLU(), flat, linear[0], nn.BatchNorm1d(5), linear[1]
+    )
+    with switch():
+        folded, whole = (ops_run(each, x) for each in (nn.fold_batch_norm(lived_in(model)), model))
+        alone = ops_run(nn.Sequential(conv, nn.ReLU(), flat, *linear), x)
+    assert folded == alone
+    assert len(folded) <= len(whole) - 2
+    assert "rsqrt" in whole if switch is mg.unfused else "batch_norm_eval" in whole
+
+
+def test_B54_the_folded_model_runs_no_batch_norm_where_it_adds_a_bias_or_relu():
+    model, x = lived_in(cnn()), images(3, 1, 8, 8)
+    norms = [name for name in ops_run(model, x) if "norm" in name]
+    assert norms == ["batch_norm_eval", "batch_norm_relu_eval"]
+    folded = ops_run(nn.fold_batch_norm(model), x)
+    assert not [name for name in folded if "norm" in name]
+    assert folded.count("add") == 1  # of the bias that a convolution had not
+    assert folded.count("relu") == 2  # the other one was batch_norm_relu's
 
 
 # ---- a new model

@@ -4,11 +4,22 @@ import sys
 
 import numpy as np
 import pytest
-from batch_norm_cases import axes_of, draw, host, module_for, normalise, parameters, worst
+from batch_norm_helpers import (
+    assert_same_stats,
+    axes_of,
+    deep_model,
+    draw,
+    host,
+    module_for,
+    normalise,
+    placed,
+    sigmoid,
+    stats_of,
+    worst,
+)
 from cupy_standin import hidden_copies
 from hypothesis import given
 from hypothesis import strategies as st
-from state_cases import assert_same_stats, stats_of
 
 import minigrad as mg
 import minigrad.nn as nn
@@ -20,25 +31,6 @@ def uneven(shape, seed=0, mean=1e2, sizes=(7, 2, 12, 5)):
     data = draw((sum(sizes), *shape[1:]), seed, mean=mean, std=3.0)
     data *= np.linspace(0.5, 2, shape[1]).reshape(-1, *[1] * (data.ndim - 2))
     return data, np.split(data, np.cumsum(sizes)[:-1])
-
-
-def placed(arrays, device="cpu"):
-    return [mg.tensor(x, device=device) for x in arrays]
-
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
-
-
-def deep_for(shape, fused=True, device="cpu", **options):
-    """BatchNorm, sigmoid, dropout, BatchNorm, with weights that matter."""
-    options = {"fused": fused, "device": device, **options}
-    first, last = (module_for(shape, **options) for _ in range(2))
-    gamma, beta = parameters(3)
-    with mg.no_grad():
-        first.weight.copy_(mg.tensor(gamma + 2, device=device))
-        first.bias.copy_(mg.tensor(beta, device=device))
-    return nn.Sequential(first, nn.Sigmoid(), nn.Dropout(0.5), last)
 
 
 # ---- what they are
@@ -59,7 +51,7 @@ def test_B47b_recomputed_statistics_are_those_of_all_values_in_any_order(shape, 
 
 
 def test_B47b_layers_above_see_batches_normalised_as_in_training(shape, fused, device):
-    model = deep_for(shape, fused, device)
+    model = deep_model(shape, fused, device)
     data, batches = uneven(shape, mean=1.0)
     nn.recompute_stats(model, placed(batches, device))
     gamma, beta = host(model[0].weight), host(model[0].bias)
@@ -73,7 +65,7 @@ def test_B47b_layers_above_see_batches_normalised_as_in_training(shape, fused, d
 def test_B47b_weights_modes_gradients_counters_and_draws_stay(shape, fused, device):
     _, batches = uneven(shape)
     for training in (True, False):
-        model = deep_for(shape, fused, device)
+        model = deep_model(shape, fused, device)
         model(mg.tensor(draw(shape), device=device)).sum().backward()
         model.train(training)
         model[2].training = not training  # one module of another mode
@@ -155,7 +147,7 @@ def test_B47b_sums_of_large_values_do_not_overflow():
 
 
 def test_B47b_nothing_is_recorded(fused):
-    model, recorded = deep_for((6, 3), fused), []
+    model, recorded = deep_model((6, 3), fused), []
     model.register_forward_hook(lambda module, inputs, output: recorded.append(output.node))
     nn.recompute_stats(model, placed(uneven((6, 3))[1]))
     assert recorded == [None] * 4
@@ -189,7 +181,7 @@ def test_B47b_with_momentum_none_the_population_weighs_as_many_batches_as_were_c
 
 
 def test_B47b_no_value_is_copied_to_the_host(shape, fused, standin):
-    model = deep_for(shape, fused, "cuda")
+    model = deep_model(shape, fused, "cuda")
     _, batches = uneven(shape)
     batches = placed(batches, "cuda")
     hidden_copies.clear()
@@ -377,7 +369,7 @@ def broken_batches():
     ids=["one row", "interrupted"],
 )
 def test_B47b_an_error_on_the_way_changes_nothing(batches, error, fused):
-    model = deep_for((6, 3), fused)
+    model = deep_model((6, 3), fused)
     model(mg.tensor(draw((6, 3))))
     model.eval()
     model[3].training = True

@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import pytest
-from planted_formulas import FORMULAS
-from planted_states import STATES
+from batch_norm_helpers import CHECKS
+from faults_in_formulas import FORMULAS
+from faults_in_state import STATES
 from planting import calls_of, planted, rejects
-from test_contract import CHECKS
 
 FAULTS = [*FORMULAS, *STATES]
 PAIRS = [(fault, check) for fault in FAULTS for check in fault.checks.split()]

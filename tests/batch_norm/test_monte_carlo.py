@@ -5,7 +5,18 @@ import weakref
 
 import numpy as np
 import pytest
-from batch_norm_cases import EPS, axes_of, draw, host, module_for, per_channel, worst
+from batch_norm_helpers import (
+    EPS,
+    axes_of,
+    deep_model,
+    draw,
+    host,
+    module_for,
+    per_channel,
+    placed,
+    sigmoid,
+    worst,
+)
 from cupy_standin import hidden_copies
 
 import minigrad as mg
@@ -13,29 +24,15 @@ from minigrad import nn, optim
 from minigrad.errors import DTypeError
 
 
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
-
-
 def model_for(shape, fused=True, device="cpu", **options):
-    """BatchNorm, sigmoid, dropout, BatchNorm, with weights and running statistics that matter."""
-    options = {"fused": fused, "device": device, **options}
-    first, last = (module_for(shape, **options) for _ in range(2))
-    with mg.no_grad():
-        for i, norm in enumerate((first, last)):
-            for j, t in enumerate((norm.weight, norm.bias)):
-                t.copy_(mg.tensor(draw(3, 10 * i + j, t.dtype), device=device))
-    model = nn.Sequential(first, nn.Sigmoid(), nn.Dropout(0.5), last)
-    model(mg.tensor(draw(shape, 5, first.weight.dtype), device=device))
+    """`deep_model` with running statistics that matter."""
+    model = deep_model(shape, fused, device, **options)
+    model(mg.tensor(draw(shape, 5, model[0].weight.dtype), device=device))
     return model
 
 
 def batches_for(shape, count, dtype=np.float64):
     return [draw((n + 2, *shape[1:]), n, dtype, mean=0.3 * n, std=1 + n) for n in range(count)]
-
-
-def placed(arrays, device="cpu"):
-    return [mg.tensor(x, device=device) for x in arrays]
 
 
 def transcribed(model, x, batches):
