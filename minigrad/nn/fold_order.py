@@ -28,6 +28,7 @@ from .norm_base import RunningNorm
 from .parameter import Parameter
 
 LAYERS = (Linear, Conv1d, Conv2d, ConvTranspose2d)
+MODEL = ""  # the name of the model itself
 KINDS = "Linear, Conv1d, Conv2d or ConvTranspose2d"
 EXAMPLE = "give an example input, nn.fold_batch_norm(model, x)"
 
@@ -71,11 +72,9 @@ class Sequentials:
         children = (child for module in model.modules() for child in module.children())
         self.places = Counter(names[id(child)] for child in children)
         self.previous: dict[str, str | None] = {}
-        for (
-            module
-        ) in model.modules():  # the outer ones first: they know what is before an inner one
+        for module in model.modules():  # an outer one comes first: it knows what is before an inner
             if isinstance(module, Sequential) and as_written(module):
-                previous = None
+                previous = MODEL if module is model else None
                 for each in self._chain(module, names):
                     self.previous.setdefault(each, previous)
                     previous = each
@@ -96,7 +95,7 @@ class Sequentials:
         Raises:
             UnfoldableError: there is none, or they are not in this order everywhere.
         """
-        if norm == "":
+        if norm == MODEL or self.previous.get(norm) == MODEL:
             raise UnfoldableError("nothing is before it")
         if norm not in self.previous:
             raise UnfoldableError(f"only a run shows what is before it: {EXAMPLE}")

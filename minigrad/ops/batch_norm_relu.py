@@ -1,5 +1,7 @@
-"""Batch normalisation and ReLU as one node: neither keeps an array for the other.
+"""Batch normalisation and ReLU as one node: one pass over the memory fewer each way.
 
+Forward, what is negative becomes 0 while the slab that was scaled and shifted is in the cache;
+backward, the mask is applied where dy is read for its sums.
 The mask of the derivative is read off the output, which whatever follows keeps anyway.  It is
 constant almost everywhere, so it carries no derivative.
 """

@@ -63,7 +63,7 @@ def batch_norm_relu(
     eps: float = 1e-5,
     fused: bool = True,
 ) -> Tensor:
-    """`relu(batch_norm(x, ...))` as one node: neither keeps an array for the other.
+    """`relu(batch_norm(x, ...))` as one node, with one pass over the memory fewer each way.
 
     Arguments, result and errors are those of `batch_norm`.
     """
