@@ -88,11 +88,11 @@ def fold_batch_norm(model: Model, *inputs: Any) -> Model:
     folded alike.  (Jacob et al., 2018, arXiv 1712.05877, section 3.2.)
 
     What comes before a norm is certain in a `Sequential`, which is taken to be called as a whole.
-    Elsewhere it shows when the model runs: with an example input, a copy of the model runs once,
-    and a norm is folded wherever it takes a layer's output itself and nobody else does.  It holds
-    for inputs that take the same way through the model, and for a model that does not look at the
-    types or parameters of its modules.  What is shared with another place, has
-    forward hooks, or computes in a `forward` of its own is left.
+    Elsewhere only a run shows it: with an example input, a copy of the model runs once, and a norm
+    is folded if it takes a layer's output itself and nobody else does.  The result holds for inputs
+    that take the same way through the model, and for a model that does not look at the types or
+    parameters of its modules.  What is shared with another place, has forward hooks, or has a
+    `forward` of its own is left.
 
     The copy is for evaluation: trained, it is a model without BatchNorm.  BatchNorm1d is folded
     into a Linear for (N, C) and into a Conv1d for (N, C, L); the copy refuses inputs of another

@@ -91,7 +91,7 @@ def layer_norm_grad(xp, x, gamma, dy, *, axes, along, eps, hint=None):
 
 
 def _beside(value, x, along):
-    """A value for each place along these axes, in a shape that meets x."""
+    """A value for each place along these axes, in a shape that broadcasts against x."""
     if isinstance(value, int | float):
         return value
     return value.reshape(tuple(n if i in along else 1 for i, n in enumerate(x.shape)))

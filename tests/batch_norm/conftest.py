@@ -60,7 +60,7 @@ def pytest_terminal_summary(terminalreporter, config):
         return
     lacking = f"{len(skipped)} skipped for want of a package" if skipped else "none skipped"
     terminalreporter.write_line(
-        f"BatchNorm's contract: {len(ran)} of {len(CHECKS)} checks ran, {len(passed)} tests passed, "
+        f"BatchNorm's contract: {len(ran)} of {len(CHECKS)} checks ran, {len(passed)} tests, "
         f"{lacking} on the CPU and the stand-in"
     )
     tell = {"failed": {check_of(each) for each in failed}}

@@ -1,7 +1,7 @@
 """The faults in BatchNorm's formulas that the contract's checks must see: most were somebody's bug.
 
-`at(module, function, ...)` lists the faults of one function: what is wrong, the checks that must each
-reject it, the right text, and the wrong text in its place.
+`at(module, function, ...)` lists the faults of one function: what is wrong, the checks that must
+each reject it, the right text, and the wrong text in its place.
 """
 
 from planting import at

@@ -277,8 +277,21 @@ def test_B61_the_function_names_shapes_that_do_not_fit(shape, fused, device):
             given[name] = mg.tensor(draw(wrong), device=device)
             with pytest.raises(ShapeError) as raised:
                 F.batch_norm(x, **given, training=True, fused=fused)
-            for told in (str(shape), str(wrong), "(3,)"):
+            for told in (name, str(shape), str(wrong), "(3,)"):
                 assert told in str(raised.value)
+            assert_untouched(mean, var)
+
+
+def test_B61_the_function_names_the_argument_that_is_no_floating_tensor(shape, fused, device):
+    x = batch(shape, device)
+    for name in ("running_mean", "running_var", "weight", "bias"):
+        for wrong in (mg.tensor(np.ones(3, np.int64), device=device), np.ones(3)):
+            mean, var = running(device)
+            given = {"running_mean": mean, "running_var": var, name: wrong}
+            for function in (F.batch_norm, F.batch_norm_relu):
+                called = rf"^{function.__name__} \({name}\) got"
+                with pytest.raises(DTypeError, match=called):
+                    function(x, **given, training=True, fused=fused)
             assert_untouched(mean, var)
 
 

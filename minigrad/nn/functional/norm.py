@@ -29,10 +29,10 @@ def batch_norm(
 
     Args:
         x: (N, C) or (N, C, …).
-        running_mean, running_var: (C,).  In training they are rebound, where they are given, to
+        running_mean, running_var: (C,).  In training those that are given are rebound to
             `(1 - momentum)·old + momentum·batch`, with the unbiased variance; also under `no_grad`,
-            but not while a checkpoint recomputes.  Otherwise they are
-            the statistics used, and gradients flow to them.
+            but not while a checkpoint recomputes.  Otherwise they normalise, and gradients flow to
+            them.
         weight, bias: (C,), or None for 1 and 0.
         training: normalise by the batch's own statistics.
         momentum: weight of the new batch.

@@ -188,17 +188,15 @@ def normalise_by_part(
     """y, mean and biased variance, where weight and bias (C,) serve several parts of x alike.
 
     Args:
-        x: its other axes than `axes` are `parts`.
+        x: of any shape whose axes beside `axes` are `parts`.
         affine: weight and bias.
         parts: (…, C), the shape of the statistics.
         axes: those that the statistics are taken over.
-        eps, fused: as for `F.batch_norm`.
-        relu: as for `BatchNorm`.
+        eps, fused, relu: as for `BatchNorm`.
     """
     repeated = [t if t is None else broadcast_to(t, parts).reshape(-1) for t in affine]
-    y, mean, var = form(batch_norm_relu if relu else batch_norm, fused)(
-        x, *_filled(repeated), axes=axes, eps=eps
-    )
+    op = batch_norm_relu if relu else batch_norm
+    y, mean, var = form(op, fused)(x, *_filled(repeated), axes=axes, eps=eps)
     return y, mean.detach().reshape(parts), var.detach().reshape(parts)
 
 
