@@ -106,6 +106,14 @@ def nonzero(draw: Draw, shape: Shape) -> Values:
     return np.asarray(rng.uniform(0.5, 2.0, shape) * rng.choice([-1.0, 1.0], shape))
 
 
+def spread(draw: Draw, shape: Shape, axis: int) -> Values:
+    """As `nonzero`, the first values along an axis positive and the second negative."""
+    values = nonzero(draw, shape)
+    high, low = (values[(slice(None),) * axis + (slice(k, k + 1),)] for k in (0, 1))
+    high[...], low[...] = positive(draw, high.shape), -positive(draw, low.shape)
+    return values
+
+
 def within_one(draw: Draw, shape: Shape) -> Values:
     """Values between -0.7 and 0.7."""
     return np.asarray(draw.rng().uniform(-0.7, 0.7, shape))

@@ -13,7 +13,7 @@ statistics take the place of mean and var.
 
 The statistics are robust: a constant channel gives exactly bias, at any magnitude (to 1e30 in
 float32 and 1e300 in float64, where sums overflow), and far from zero no digits are lost.  The same
-seed gives the same bits on the CPU, and on a GPU to 4 units in the last place.  Any order of
+seed gives the same bits on the CPU; the tests allow a GPU 4 units in the last place.  Any order of
 derivative is right through both forms, fused and composed.
 
 A lecture's example (F. Fleuret, AMMI, 2018): the standard deviations exceed weight because `std`

@@ -20,7 +20,7 @@ import math
 import numpy as np
 
 from ..op import Hint, fused
-from ..samples import anything, nonzero, positive
+from ..samples import anything, positive, spread
 from .elementwise import rsqrt
 from .reduce import like, mean, sum, wide
 from .select import select
@@ -184,14 +184,12 @@ def evaluated(xp, x, mean, var, gamma, beta, axes, eps, relu=False):
 def _affine(xp, c, r, gamma, beta, relu):
     """gamma · (c · r) + beta in the place of c, and what is negative 0 for relu."""
     scale, shift = rounded(r * _kept(gamma, r), c), rounded(_kept(beta, r), c)
-    zeros = None
+    zeros = xp.zeros_like(c[:1]) if relu else None  # NumPy's maximum is slow against a number
     for part, by, off in slabs(xp, c, scale, shift):
         part *= by
         part += off
         if relu:
-            if zeros is None:
-                zeros = xp.zeros_like(part)  # against a number, maximum is five times slower
-            xp.maximum(part, zeros[: len(part)], out=part)
+            xp.maximum(part, zeros, out=part)
 
 
 def gradients(xp, x, gamma, dy, axes, eps, hint, out=None):
@@ -267,9 +265,7 @@ def batch(draw):
     groups = draw.one_of((), (1,), (2,))
     lead, n = len(groups), draw.one_of(0, 2, 3, 4)
     shape = (*groups, n, draw.integer(1, 2), *draw.shape(most=2 - lead, side=(1, 2)))
-    x = nonzero(draw, shape)
-    high, low = (x[(slice(None),) * lead + (slice(k, k + 1),)] for k in (0, 1))
-    high[...], low[...] = positive(draw, high.shape), -positive(draw, low.shape)
+    x = spread(draw, shape, lead)
     axes = (lead, *range(lead + 2, x.ndim))
     statics = {"axes": axes, "eps": draw.one_of(1e-5, 1e-3, 0.1)}
     return x, statics, (math.prod(kept_shape(shape, axes)),)

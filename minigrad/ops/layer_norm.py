@@ -9,7 +9,7 @@ as batch norm's, and its one law holds here too.
 from __future__ import annotations
 
 from ..op import fused
-from ..samples import anything, nonzero, positive
+from ..samples import anything, spread
 from .batch_norm import moments, normaliser, rounded
 from .elementwise import rsqrt
 from .reduce import like, sum, wide
@@ -115,9 +115,7 @@ def _layers(draw):
     shape, first = (*lead, draw.integer(2, 3), *lengths), len(lead)
     axes = tuple(range(first, len(shape)))
     along = (first - 1, first) if first == 2 and draw.flag() else axes
-    x = nonzero(draw, shape)
-    high, low = (x[(slice(None),) * first + (slice(k, k + 1),)] for k in (0, 1))
-    high[...], low[...] = positive(draw, high.shape), -positive(draw, low.shape)
+    x = spread(draw, shape, first)
     statics = {"axes": axes, "along": along, "eps": draw.one_of(1e-5, 1e-3, 0.1)}
     return x, statics, (count(shape, along),)
 
