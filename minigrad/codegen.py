@@ -8,7 +8,7 @@ show it too: `print(mg.mul.op.source)`.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -38,6 +38,22 @@ def first(op: Op) -> str:
     given += [f"{alias}={alias}" for _, alias in aliased(op)]
     call = f"return op.written()({', '.join(given)})"
     return f"def {op.name}({signature(op)}):\n    {call}\n"
+
+
+def with_kernels(op: Op, kernels: Mapping[str, Sequence[Any]]) -> str:
+    """A function that tries the kernels of the arrays' namespace, then the plain forward."""
+    given = f"*{op.inputs[0]}" if op.variadic else ", ".join(op.inputs)
+    statics = "".join(f", {name}" for name in op.statics)
+    call = f"(xp, {given}{_statics(op)})"
+    lines = ["if kernels_on.get():"]
+    for space, bodies in kernels.items():
+        lines.append(f"    if xp.__name__ == {space!r}:")
+        for i in range(len(bodies)):
+            lines += [f"        y = {space}_kernel{i}{call}"]
+            lines += ["        if y is not NotImplemented:", "            return y"]
+    star = ", *" if statics and not op.variadic else ""
+    lines.append(f"return plain{call}")
+    return "\n".join([f"def run(xp, {given}{star}{statics}):", *_indented(lines), ""])
 
 
 def _indented(lines: Iterable[str]) -> list[str]:

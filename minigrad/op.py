@@ -32,6 +32,7 @@ from .errors import GraphError
 from .graph import Node, tick
 from .hint import Hint as Hint
 from .hint import Sealed
+from .kernels import load_kernels, waits_for_kernels
 from .modes import composed, kernels_on, recording
 from .reference import through_reference
 from .samples import Sampler, anything, elementwise
@@ -73,7 +74,7 @@ class Op:
         self.aliases = {**codegen.ALIASES, **(aliases or {})}
         self.name, self.doc = forward.__name__, inspect.getdoc(forward) or ""
         self.outputs = namedtuple(self.name, outputs) if outputs else None
-        self.kernels: dict[str, list[tuple[str | None, Callable[..., Any]]]] = {}
+        self.kernels: dict[str, list[Callable[..., Any]]] = {}  # by the name of their namespace
         parameters = list(inspect.signature(forward).parameters.values())[1:]
         self.inputs = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
@@ -121,18 +122,22 @@ class Op:
             backend_name: the backend whose arrays it takes.
             needs: a package without which the body is left out, such as "numba".
         """
-        place = {"numpy": "cpu", "cupy": "cuda"}.get(backend_name, backend_name)
+        space = {"cpu": "numpy", "cuda": "cupy"}.get(backend_name, backend_name)
 
         def add(body: Rule) -> Rule:
-            self.kernels.setdefault(place, []).append((needs, body))
-            self.choose_body()
+            if needs is None or backend.installed(needs):
+                self.kernels.setdefault(space, []).append(body)
+                self.choose_body()
             return body
 
         return add
 
     def choose_body(self) -> None:
         """What computes the op: its forward, or its kernels before it."""
-        self._space["forward"] = _with_kernels(self) if self.kernels else self.forward
+        if waits_for_kernels(self.name):
+            self._space["forward"] = _loading_kernels(self)
+        else:
+            self._space["forward"] = _with_kernels(self) if self.kernels else self.forward
 
     def _announce(self) -> None:
         """Give the op its function; what it does is written when it is first called.
@@ -178,6 +183,11 @@ class Op:
         linecache.cache[file] = len(text), None, lines, file  # what tracebacks will show
         exec(compile(text, file, "exec"), self._space)
         return self._space[self.name]
+
+    @property
+    def body(self) -> Callable[..., Any]:
+        """What computes the op now: its forward, or its kernels before it."""
+        return self._space["forward"]
 
     @property
     def source(self) -> str:
@@ -303,20 +313,30 @@ def _no_rule(name: str) -> Rule:
     return rule
 
 
-def _with_kernels(o: Op) -> Callable[..., Any]:
-    """The op's forward, preceded by the kernels of the arrays' backend."""
+def _loading_kernels(o: Op) -> Callable[..., Any]:
+    """The op's forward, until it first runs where kernels are wanted: then they are imported."""
 
     def run(xp: Any, *arrays: Any, **statics: Any) -> Any:
-        if kernels_on.get():
-            place = backend.of(next(a for a in arrays if hasattr(a, "shape"))).name
-            for needs, body in o.kernels.get(place, ()):
-                if needs is None or backend.installed(needs):
-                    y = body(xp, *arrays, **statics)
-                    if y is not NotImplemented:
-                        return y
-        return o.forward(xp, *arrays, **statics)
+        if xp is not np or not kernels_on.get():
+            return o.forward(xp, *arrays, **statics)
+        load_kernels(o.name)
+        for each in Op.every:
+            each.choose_body()
+        return o.body(xp, *arrays, **statics)
 
     return run
+
+
+def _with_kernels(o: Op) -> Callable[..., Any]:
+    """The op's forward, preceded by the kernels of the arrays' namespace, as straight-line text."""
+    bodies = {
+        f"{space}_kernel{i}": body
+        for space, found in o.kernels.items()
+        for i, body in enumerate(found)
+    }
+    space: dict[str, Any] = {"kernels_on": kernels_on, "plain": o.forward, **bodies}
+    exec(codegen.with_kernels(o, o.kernels), space)
+    return space["run"]
 
 
 def _names() -> dict[str, Any]:

@@ -72,7 +72,7 @@ class Fault:
 def sites() -> list[Site]:
     """Every function that says what a derivative is, each once."""
     ours = [op for op in registry.values() if op.forward.__module__.startswith("minigrad")]
-    bodies = [body for op in ours for each in op.kernels.values() for _, body in each]
+    bodies = [body for op in ours for each in op.kernels.values() for body in each]
     shared = set()  # what forwards and samplers use too is no rule's own
     for function in [*[f for op in ours for f in (op.forward, op.samples)], *bodies]:
         shared |= reached(function)
