@@ -52,7 +52,7 @@ def sizes(size: tuple[Any, ...]) -> tuple[int, ...]:
     if len(size) == 1 and isinstance(size[0], tuple | list):
         size = tuple(size[0])
     try:
-        return tuple([operator.index(n) for n in size])
+        return tuple(map(operator.index, size))
     except TypeError as error:
         raise DTypeError(f"the lengths were given as {size!r}: give whole numbers") from error
 

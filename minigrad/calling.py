@@ -145,15 +145,18 @@ def several(
 ) -> tuple[Tensor, ...]:
     """Tensors for the outputs of an op that has more than one."""
     arrays = tuple([backend.as_array(y) for y in outputs])
-    differentiable = [y for i, y in enumerate(arrays) if i not in op.constant]
-    needed = any(parent is not None for parent in parents)
-    if not (differentiable and needed and recording.get()):
-        return _named(op, tuple([handle(y) for y in arrays]))
-    node = _node(op, parents, saved, differentiable[0])
-    if len(differentiable) > 1:
-        node.shape = tuple(y.shape for y in differentiable)
-        node.dtype = tuple(y.dtype for y in differentiable)
-    return _named(op, outputs_of(node, arrays))
+    node = None
+    if any(parents) and recording.get():
+        differentiable = [y for i, y in enumerate(arrays) if i not in op.constant]
+        if differentiable:
+            node = _node(op, parents, saved, differentiable[0])
+        if len(differentiable) > 1:
+            node.shape = tuple(y.shape for y in differentiable)
+            node.dtype = tuple(y.dtype for y in differentiable)
+            return _named(op, outputs_of(node, arrays))
+    constant = op.constant if node is not None else ()
+    tensors = [handle(y, None if i in constant else node) for i, y in enumerate(arrays)]
+    return _named(op, tuple(tensors))
 
 
 def _named(op: Any, outputs: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -175,7 +178,7 @@ def outputs_of(node: Node, arrays: tuple[Array, ...]) -> tuple[Tensor, ...]:
 
 
 def _node(op: Any, parents: tuple[Node | None, ...], saved: tuple[Any, ...], y: Array) -> Node:
-    node = Node()
+    node = Node.__new__(Node)
     node.id, node.op = tick(), op
     node.parents, node.saved = parents, saved
     node.shape, node.dtype = y.shape, y.dtype

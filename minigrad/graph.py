@@ -87,22 +87,28 @@ def owner(array: Any) -> Any:
     return array
 
 
-def wrote(array: Any, by: str) -> None:
-    """Note a write into `array`'s memory; every in-place write of the library does."""
+def wrote(by: str, *arrays: Any) -> None:
+    """Note a write into the memory of these arrays; every in-place write of the library does."""
     global last_write
-    memory_owner = owner(array)
-    key = id(memory_owner)
     with _writing:
         last_write = now = tick()
-        known = _writes.get(key)
-        if known is not None:
-            known.time, known.by = now, by
-            return
-        try:
-            memory = weakref.ref(memory_owner, lambda _: _writes.pop(key, None))
-        except TypeError:  # then the note stays; an array that reuses the id has younger nodes
-            memory = None
-        _writes[key] = _Write(now, by, memory)
+        for array in arrays:
+            memory_owner = array if array.base is None else owner(array)
+            known = _writes.get(id(memory_owner))
+            if known is None:
+                _note(memory_owner, now, by)
+            else:
+                known.time, known.by = now, by
+
+
+def _note(memory_owner: Any, now: int, by: str) -> None:
+    """Begin a note about memory, which ends with it."""
+    key = id(memory_owner)
+    try:
+        memory = weakref.ref(memory_owner, lambda _: _writes.pop(key, None))
+    except TypeError:  # then the note stays; an array that reuses the id has younger nodes
+        memory = None
+    _writes[key] = _Write(now, by, memory)
 
 
 def check_unwritten(node: Node) -> None:

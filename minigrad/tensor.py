@@ -134,7 +134,7 @@ class Tensor(Protocols, Methods):
     @data.setter
     def data(self, value: Any) -> None:
         if value is self.array:  # `t.data -= step` has written in place already
-            graph.wrote(self.array, "t.data = ...")
+            graph.wrote("t.data = ...", self.array)
         elif not self.is_leaf:
             raise GraphError(
                 f"the data of a result of {op_name(self)} cannot be replaced: take .detach() or "

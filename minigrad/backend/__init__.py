@@ -13,6 +13,8 @@ import importlib.util
 from types import ModuleType
 from typing import Any, Protocol
 
+import numpy as np
+
 from ..errors import DeviceError
 
 Array = Any  # numpy.ndarray, cupy.ndarray, or the array of a backend registered by a user
@@ -120,8 +122,8 @@ def of(array: Array) -> Backend:
 
 
 def as_array(value: Any) -> Array:
-    """`value` as it is, or a 0-d array of a NumPy scalar, which arithmetic on 0-d arrays gives."""
-    return value if find(value) is not None else named("cpu").asarray(value)
+    """`value` as it is, or a 0-d array of a scalar, which NumPy's arithmetic on 0-d arrays gives."""
+    return np.asarray(value) if isinstance(value, np.generic | float | int) else value
 
 
 @functools.cache

@@ -179,7 +179,8 @@ class BatchNorm(RunningNorm):
         return y
 
     def _check_enough_values(self, x: Tensor) -> None:
-        steps.check_enough_values(type(self).__name__, x, self._instead())
+        if x.size == self.num_features:  # one each
+            steps.check_enough_values(type(self).__name__, x, self._instead())
 
     def _instead(self) -> str:
         """What else to type, where a batch has too few values."""

@@ -70,7 +70,7 @@ def _augmented(op: Any, ufunc: str, sign: str) -> Callable[[Tensor, Any], Tensor
             except (TypeError, ValueError) as error:
                 kind = DTypeError if isinstance(error, TypeError) else ShapeError
                 raise kind(f"{what} in place, t {self.dtype} {self.shape}: {error}") from error
-            graph.wrote(self.array, what)
+            graph.wrote(what, self.array)
         else:  # a view: a new value, so that `w[0] -= 0.1`, which assigns it to w[0], works
             _rebind(self, op(self, other), what)
         return self
@@ -98,7 +98,7 @@ def _setitem(self: Tensor, key: Any, v: Any) -> None:
         return
     _check_writeable(self, what)
     write(self.array, bare_key(key), _value(self, v))
-    graph.wrote(self.array, what)
+    graph.wrote(what, self.array)
 
 
 def _check_writeable(t: Tensor, what: str) -> None:
@@ -125,7 +125,7 @@ def _fill(t: Tensor, v: Any, what: str) -> Tensor:
             "be equal"
         )
     t.array[...] = value
-    graph.wrote(t.array, what)
+    graph.wrote(what, t.array)
     return t
 
 

@@ -22,6 +22,8 @@ def axes_of(axis, ndim):
     """An axis argument (None, int, or several) as a sorted tuple of axes from 0."""
     if axis is None:
         return tuple(range(ndim))
+    if type(axis) is int and -ndim <= axis < ndim:  # by far the most frequent
+        return (axis % ndim,)
     axes = axis if isinstance(axis, tuple | list) else [axis]
     if not all(isinstance(a, int | np.integer) and not isinstance(a, bool) for a in axes):
         raise DTypeError(f"axis was given as {axis!r}: give an integer, several, or None")
@@ -39,6 +41,8 @@ def axes_of(axis, ndim):
 
 def axis_of(axis, ndim, name="axis"):
     """One axis, counted from 0."""
+    if type(axis) is int and -ndim <= axis < ndim:
+        return axis % ndim
     if not isinstance(axis, int | np.integer) or isinstance(axis, bool):
         raise DTypeError(f"{name} was given as {axis!r}: give one axis, an integer")
     return axes_of(axis, ndim)[0]
@@ -127,7 +131,7 @@ def transpose(xp, x, *, axis0, axis1):
     (4, 3, 2)
     """
     first, second = axis_of(axis0, x.ndim, "axis0"), axis_of(axis1, x.ndim, "axis1")
-    return read_only(xp.swapaxes(x, first, second))
+    return read_only(x.swapaxes(first, second))
 
 
 @op(lambda g, axis0, axis1: transpose(g, axis0, axis1), view=True)

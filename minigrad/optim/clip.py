@@ -64,7 +64,7 @@ def clip_grad_norm_(
         g = _writeable(p, grad)
         factor = scale.to(grad.device).array
         backend.of(g).xp.multiply(g, factor, out=g, casting="same_kind")
-        graph.wrote(g, "clip_grad_norm_")
+        graph.wrote("clip_grad_norm_", g)
     return total
 
 
@@ -80,7 +80,7 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     for p, grad in _grads("clip_grad_value_", parameters):
         g = _writeable(p, grad)
         backend.of(g).xp.clip(g, -float(clip_value), float(clip_value), out=g)
-        graph.wrote(g, "clip_grad_value_")
+        graph.wrote("clip_grad_value_", g)
 
 
 def _grads(function: str, parameters: Tensor | Iterable[Tensor]) -> list[tuple[Tensor, Tensor]]:

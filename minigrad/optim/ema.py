@@ -72,7 +72,7 @@ class EMA:
                 average += (1 - decay) * (t.array - average)
             else:
                 average[...] = t.array
-            graph.wrote(average, "EMA.update")
+            graph.wrote("EMA.update", average)
 
     @contextmanager
     def average_parameters(self) -> Iterator[None]:
@@ -104,7 +104,7 @@ class EMA:
             average = self._average_for(name, t)
             if name in learned:
                 t.array[...] = average
-                graph.wrote(t.array, "EMA.copy_to")
+                graph.wrote("EMA.copy_to", t.array)
             else:  # statistics are rebound, as everywhere
                 t.rebind(average)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -45,6 +46,8 @@ class Optimizer:
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         self.defaults = {name: _plain(value) for name, value in defaults.items()}
         self.state: dict[Tensor, dict[str, Any]] = {}
+        # of a group: its values when they were last checked, and the options that they gave
+        self._options: dict[int, tuple[Sequence[Any], dict[str, Any]]] = {}
         self.param_groups: list[dict[str, Any]] = []
         self.moved_by: object = None  # the schedule that set the learning rates last
         self.stepped = False  # a schedule asks: it should move after the first step
@@ -161,28 +164,41 @@ class Optimizer:
                 loss = closure()
         ready = []
         for group in self.param_groups:
-            options = self.options_of(group)
+            options = self._checked_options(group)
             for p in group["params"]:
                 if p.grad is not None:
-                    self._check_fit(p)
+                    self._check_fit(p, p.grad)
                     ready.append((p, options))
         self.stepped = True
-        by = f"{self.name}.step"
-        for p, options in ready:
-            self.update(p.array, p.grad.array, self.state.setdefault(p, {}), options)
-            graph.wrote(p.array, by)
+        try:
+            for p, options in ready:
+                self.update(p.array, p.grad.array, self.state.setdefault(p, {}), options)
+        finally:
+            graph.wrote(f"{self.name}.step", *[p.array for p, _ in ready])
         return loss
 
-    def _check_fit(self, p: Tensor) -> None:
-        """A gradient, and what the state keeps, must be of their parameter's kind."""
-        array, mend = p.array, "set it to one that fits, or call zero_grad() and backward() anew"
-        self._check_like(array, p.grad, "a gradient", mend)
-        mend = f"{self.name}.load_state_dict({self.name}.state_dict()) moves it there"
-        for kept in self.state.get(p, {}).values():
-            if isinstance(kept, Tensor):
-                self._check_like(array, kept, "a state", mend)
+    def _checked_options(self, group: dict[str, Any]) -> dict[str, Any]:
+        """`options_of`, which looks again only where an option is another object than last time."""
+        values = [group[name] for name in self.defaults]
+        known, options = self._options.get(id(group), ((), {}))
+        if len(known) != len(values) or not all(map(operator.is_, known, values)):
+            options = self.options_of(group)
+            lists = any(isinstance(value, list) for value in values)  # which may change unnoticed
+            self._options[id(group)] = [] if lists else values, options
+        return options
 
-    def _check_like(self, array: Array, given: Any, what: str, mend: str) -> None:
+    def _check_fit(self, p: Tensor, grad: Tensor) -> None:
+        """A gradient, and what the state keeps, must be of their parameter's kind."""
+        array: Array = p.array
+        if not _alike(array, grad):
+            mend = "set it to one that fits, or call zero_grad() and backward() anew"
+            self._refuse(array, grad, "a gradient", mend)
+        for kept in self.state.get(p, {}).values():
+            if isinstance(kept, Tensor) and not _alike(array, kept):
+                mend = f"{self.name}.load_state_dict({self.name}.state_dict()) moves it there"
+                self._refuse(array, kept, "a state", mend)
+
+    def _refuse(self, array: Array, given: Any, what: str, mend: str) -> NoReturn:
         other = given.array
         if other.shape != array.shape:
             raise ShapeError(
@@ -194,11 +210,9 @@ class Optimizer:
             raise DeviceError(
                 f"{self.name}.step: {what} on {given.device} for a parameter on {here}: {mend}"
             )
-        if other.dtype != array.dtype:
-            raise DTypeError(
-                f"{self.name}.step: {what} of {other.dtype} for a parameter of {array.dtype}: "
-                f"{mend}"
-            )
+        raise DTypeError(
+            f"{self.name}.step: {what} of {other.dtype} for a parameter of {array.dtype}: {mend}"
+        )
 
     def update(self, p: Array, g: Array, state: dict[str, Any], options: dict[str, Any]) -> None:
         """Change the array p by its gradient g, which stays as it is.
@@ -250,6 +264,13 @@ def buffer(state: dict[str, Any], name: str, p: Array, value: float = 0.0) -> Ar
     if name not in state:
         state[name] = handle(backend.of(p).xp.full_like(p, value))
     return state[name].array
+
+
+def _alike(array: Array, t: Tensor) -> bool:
+    """Whether a tensor is of an array's shape, dtype and kind."""
+    other = t.array
+    same: bool = other.shape == array.shape and other.dtype == array.dtype
+    return same and type(other) is type(array)
 
 
 def _plain(value: Any) -> Any:

@@ -39,7 +39,7 @@ RUNNING = [
         ("the old statistics are forgotten", "B15",
          AVERAGE, "momentum * batch"),
         ("statistics kept in float16", "B15",
-         ".astype(running.dtype)", ".astype('float16').astype(running.dtype)"),
+         "return moved.astype(", "return moved.astype('float16').astype("),
     ),
     *at(BASE, "RunningNorm._hand_on",
         ("statistics move under recomputation", "B47",
