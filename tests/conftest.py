@@ -8,6 +8,7 @@ import gc
 import importlib
 import os
 import sys
+from collections import Counter
 
 import cupy_standin
 import pytest
@@ -42,13 +43,39 @@ def pytest_collection_finish():
     gc.freeze()
 
 
-def pytest_terminal_summary(terminalreporter):
-    """How much the laws were tried on."""
+# ---- how much the laws were tried on: each worker tells, where there are several (-n 2) ----------
+
+tried = Counter()  # cases, by device
+registered = {}  # how many ops and laws there are
+
+
+def note_laws(cases, ops, laws):
+    tried.update(cases)
+    registered.update(ops=ops, laws=laws)
+
+
+def pytest_sessionfinish(session):
     laws = sys.modules.get("test_laws")
-    if laws is not None and laws.cases:
-        tried = ", ".join(f"{count:,} on {device}" for device, count in laws.cases.items())
+    if laws is None:
+        return
+    note = {"cases": dict(laws.cases), "ops": len(laws.OPS), "laws": len(laws.LAWS)}
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["laws"] = note
+    else:
+        note_laws(**note)
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_testnodedown(node):
+    if "laws" in getattr(node, "workeroutput", {}):
+        note_laws(**node.workeroutput["laws"])
+
+
+def pytest_terminal_summary(terminalreporter):
+    if tried:
+        cases = ", ".join(f"{count:,} on {device}" for device, count in tried.items())
         terminalreporter.write_line(
-            f"{len(laws.OPS)} ops in the registry, {len(laws.LAWS)} laws, cases: {tried}"
+            f"{registered['ops']} ops in the registry, {registered['laws']} laws, cases: {cases}"
         )
 
 
