@@ -8,7 +8,7 @@ show it too: `print(mg.mul.op.source)`.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -40,20 +40,19 @@ def first(op: Op) -> str:
     return f"def {op.name}({signature(op)}):\n    {call}\n"
 
 
-def with_kernels(op: Op, kernels: Mapping[str, Sequence[Any]]) -> str:
-    """A function that tries the kernels of the arrays' namespace, then the plain forward."""
-    given = f"*{op.inputs[0]}" if op.variadic else ", ".join(op.inputs)
-    statics = "".join(f", {name}" for name in op.statics)
-    call = f"(xp, {given}{_statics(op)})"
+def with_kernels(op: Op) -> str:
+    """A function that tries the kernels for the arrays' library, then the plain forward."""
+    inputs = f"*{op.inputs[0]}" if op.variadic else ", ".join(op.inputs)
+    call = f"(xp, {inputs}{_statics(op)})"
     lines = ["if kernels_on.get():"]
-    for space, bodies in kernels.items():
-        lines.append(f"    if xp.__name__ == {space!r}:")
-        for i in range(len(bodies)):
-            lines += [f"        y = {space}_kernel{i}{call}"]
+    for library, kernels in op.kernels.items():
+        lines.append(f"    if xp.__name__ == {library!r}:")
+        for i in range(len(kernels)):
+            lines += [f"        y = {library}_kernel{i}{call}"]
             lines += ["        if y is not NotImplemented:", "            return y"]
-    star = ", *" if statics and not op.variadic else ""
-    lines.append(f"return plain{call}")
-    return "\n".join([f"def run(xp, {given}{star}{statics}):", *_indented(lines), ""])
+    statics = [*["*"] * (not op.variadic), *op.statics] if op.statics else []
+    given = ", ".join(["xp", inputs, *statics])
+    return "\n".join([f"def run({given}):", *_indented([*lines, f"return plain{call}"]), ""])
 
 
 def _indented(lines: Iterable[str]) -> list[str]:

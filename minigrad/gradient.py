@@ -8,6 +8,7 @@ from typing import Any
 from . import backend, dtypes, graph
 from .errors import DeviceError, DTypeError, GraphError, ShapeError
 from .graph import Leaf, Node
+from .memory import Lease
 from .modes import recording
 from .op import cast, clone
 from .sweep import leading_to, sweep
@@ -175,7 +176,8 @@ def _owned(g: Any, seen: set[int]) -> Tensor:
     """A gradient as a Tensor that shares memory with no other, and not with the caller's seed."""
     t = g if isinstance(g, Tensor) else handle(backend.as_array(g))
     array = t.array
-    if array.base is not None or id(array) in seen:
+    view = array.base is not None and not isinstance(array.base, Lease)
+    if view or id(array) in seen:
         t = clone(t) if t.node is not None else handle(array.copy())
     seen.add(id(t.array))
     return t

@@ -28,12 +28,12 @@ import numpy as np
 
 from . import backend, calling, codegen
 from .arrays import sizes
+from .bodies import body_of
 from .errors import GraphError
 from .graph import Node, tick
 from .hint import Hint as Hint
 from .hint import Sealed
-from .kernels import load_kernels, waits_for_kernels
-from .modes import composed, kernels_on, recording
+from .modes import composed, recording
 from .reference import through_reference
 from .samples import Sampler, anything, elementwise
 from .tensor import Tensor
@@ -74,7 +74,7 @@ class Op:
         self.aliases = {**codegen.ALIASES, **(aliases or {})}
         self.name, self.doc = forward.__name__, inspect.getdoc(forward) or ""
         self.outputs = namedtuple(self.name, outputs) if outputs else None
-        self.kernels: dict[str, list[Callable[..., Any]]] = {}  # by the name of their namespace
+        self.kernels: dict[str, list[Callable[..., Any]]] = {}  # by the library that they serve
         parameters = list(inspect.signature(forward).parameters.values())[1:]
         self.inputs = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
@@ -122,11 +122,11 @@ class Op:
             backend_name: the backend whose arrays it takes.
             needs: a package without which the body is left out, such as "numba".
         """
-        space = {"cpu": "numpy", "cuda": "cupy"}.get(backend_name, backend_name)
+        library = {"cpu": "numpy", "cuda": "cupy"}.get(backend_name, backend_name)
 
         def add(body: Rule) -> Rule:
             if needs is None or backend.installed(needs):
-                self.kernels.setdefault(space, []).append(body)
+                self.kernels.setdefault(library, []).append(body)
                 self.choose_body()
             return body
 
@@ -134,10 +134,7 @@ class Op:
 
     def choose_body(self) -> None:
         """What computes the op: its forward, or its kernels before it."""
-        if waits_for_kernels(self.name):
-            self._space["forward"] = _loading_kernels(self)
-        else:
-            self._space["forward"] = _with_kernels(self) if self.kernels else self.forward
+        self._space["forward"] = body_of(self, Op.every)
 
     def _announce(self) -> None:
         """Give the op its function; what it does is written when it is first called.
@@ -311,32 +308,6 @@ def _no_rule(name: str) -> Rule:
         raise GraphError(f"op {name} has no rule: give op() one for each input, or use @{name}.vjp")
 
     return rule
-
-
-def _loading_kernels(o: Op) -> Callable[..., Any]:
-    """The op's forward, until it first runs where kernels are wanted: then they are imported."""
-
-    def run(xp: Any, *arrays: Any, **statics: Any) -> Any:
-        if xp is not np or not kernels_on.get():
-            return o.forward(xp, *arrays, **statics)
-        load_kernels(o.name)
-        for each in Op.every:
-            each.choose_body()
-        return o.body(xp, *arrays, **statics)
-
-    return run
-
-
-def _with_kernels(o: Op) -> Callable[..., Any]:
-    """The op's forward, preceded by the kernels of the arrays' namespace, as straight-line text."""
-    bodies = {
-        f"{space}_kernel{i}": body
-        for space, found in o.kernels.items()
-        for i, body in enumerate(found)
-    }
-    space: dict[str, Any] = {"kernels_on": kernels_on, "plain": o.forward, **bodies}
-    exec(codegen.with_kernels(o, o.kernels), space)
-    return space["run"]
 
 
 def _names() -> dict[str, Any]:

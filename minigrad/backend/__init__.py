@@ -122,7 +122,7 @@ def of(array: Array) -> Backend:
 
 
 def as_array(value: Any) -> Array:
-    """`value` as it is, or a 0-d array of a scalar, which NumPy's arithmetic on 0-d arrays gives."""
+    """`value` as it is, or a 0-d array of a number, which arithmetic on 0-d arrays gives."""
     return np.asarray(value) if isinstance(value, np.generic | float | int) else value
 
 
