@@ -30,6 +30,7 @@ from .dtypes import default_dtype, float16, float32, float64, int32, int64, set_
 from .errors import DeviceError, DTypeError, GraphError, OutOfRangeError, ShapeError
 from .files import load, save
 from .gradient import grad
+from .memory_report import memory
 from .modes import enable_grad, is_grad_enabled, kernels, no_grad, set_grad_enabled, unfused
 from .op import registry as _registry
 from .random import (
