@@ -1,4 +1,4 @@
-"""How far BatchNorm and its family are from float64, in both forms, beside PyTorch.
+"""How far BatchNorm and its family are from float64, in every form, beside PyTorch.
 
 For each layer, shape and data: the largest absolute error of y and of dx against float64, which
 gets the same rounded numbers.  x is normal with standard deviation 1 around the given mean, or one
@@ -9,12 +9,15 @@ rows: the largest error of the running mean.
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import _peers
 import numpy as np
-from _harness import environment, torch
+from _forms import minigrad_contexts
+from _harness import Inside, Stopwatch
+from _report import Chart, Report, Table
 
 import minigrad as mg
 import minigrad.nn.functional as F
@@ -33,6 +36,7 @@ DATA = {  # dtype, mean, standard deviation
 }
 Shape = tuple[int, ...]
 Pair = tuple[np.ndarray, np.ndarray]  # y and dx, or weight and bias
+Errors = tuple[float, float]  # of y and dx
 
 # ---- the layers: both libraries call them alike
 
@@ -80,30 +84,33 @@ def reference(layer: str, x: np.ndarray, dy: np.ndarray, affine: Pair) -> Pair:
     return weight * xhat + bias, dx
 
 
-def minigrad_form(fused: bool) -> Callable[..., Pair]:
-    """y and dx by minigrad, fused or composed."""
-
-    def run(layer: str, x: np.ndarray, dy: np.ndarray, affine: Pair) -> Pair:
+def minigrad_form(inside: Inside, layer: str, x: np.ndarray, dy: np.ndarray, affine: Pair) -> Pair:
+    """y and dx by minigrad, in one of its forms."""
+    with inside():
         inputs = [mg.tensor(a, requires_grad=True) for a in (x, *affine)]
-        y = LAYERS[layer](F, *inputs, fused=fused)
+        y = LAYERS[layer](F, *inputs)
         (dx,) = mg.grad(y, inputs[:1], mg.tensor(dy))
-        return y.numpy(), dx.numpy()
-
-    return run
+    return y.numpy(), dx.numpy()
 
 
 def torch_form(layer: str, x: np.ndarray, dy: np.ndarray, affine: Pair) -> Pair:
     """y and dx by PyTorch's own operators."""
+    torch = _peers.torch
     inputs = [torch.tensor(a, requires_grad=True) for a in (x, *affine)]
     y = LAYERS[layer](torch.nn.functional, *inputs)
     (dx,) = torch.autograd.grad(y, inputs[:1], torch.tensor(dy))
     return y.detach().numpy(), dx.numpy()
 
 
+def ours() -> dict[str, Inside]:
+    """minigrad's forms: composed, NumPy, and kernels where there are any."""
+    return {name.removeprefix("minigrad "): c for name, c in minigrad_contexts().items()}
+
+
 def forms() -> dict[str, Callable[..., Pair]]:
     """What is measured, by name."""
-    found = {"composed": minigrad_form(False), "fused": minigrad_form(True)}
-    return found | ({"PyTorch": torch_form} if torch is not None else {})
+    found = {name: partial(minigrad_form, inside) for name, inside in ours().items()}
+    return found | ({"PyTorch": torch_form} if _peers.torch is not None else {})
 
 
 def worst(found: np.ndarray, expected: np.ndarray) -> float:
@@ -111,45 +118,42 @@ def worst(found: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(found - expected.reshape(found.shape)).max())
 
 
-def errors(layer: str, shape: Shape, data: str) -> list[float]:
-    """The errors of y and dx, form after form; NaN for dx where it says nothing."""
+def errors(layer: str, shape: Shape, data: str) -> dict[str, Errors]:
+    """The errors of y and dx by form; NaN for dx where it says nothing."""
     dtype, mean, std = DATA[data]
     rng = np.random.default_rng(0)
     x, dy = (rng.normal(m, s, shape).astype(dtype) for m, s in ((mean, std), (0.0, 1.0)))
     given = layer, x, dy, parameters(layer, shape)
     expected = reference(*given)
-    found = []
-    for form in forms().values():
+    found = {}
+    for name, form in forms().items():
         y, dx = (worst(*pair) for pair in zip(form(*given), expected, strict=True))
-        found += [y, dx if std else np.nan]
+        found[name] = y, dx if std else np.nan
     return found
 
 
 # ---- the running mean of many rows
 
 
-def mean_errors(rows: int) -> list[float]:
-    """The errors of the running mean after one batch with momentum 1, form after form."""
+def mean_errors(rows: int) -> dict[str, float]:
+    """The errors of the running mean after one batch with momentum 1, by form."""
     x = np.random.default_rng(0).standard_normal((rows, 4), "float32") + np.float32(100)
     expected = x.mean(0, dtype="float64")
     zeros, ones = np.zeros(4, "float32"), np.ones(4, "float32")
-    found = []
-    for fused in (False, True):
-        mean, var = mg.tensor(zeros), mg.tensor(ones)
-        F.batch_norm(mg.tensor(x), mean, var, training=True, momentum=1.0, fused=fused)
-        found.append(mean.numpy())
-    if torch is not None:
+    found = {}
+    for name, inside in ours().items():
+        with inside():
+            mean, var = mg.tensor(zeros), mg.tensor(ones)
+            F.batch_norm(mg.tensor(x), mean, var, training=True, momentum=1.0)
+        found[name] = worst(mean.numpy(), expected)
+    if (torch := _peers.torch) is not None:
         mean, var = torch.tensor(zeros), torch.tensor(ones)
         torch.nn.functional.batch_norm(torch.tensor(x), mean, var, training=True, momentum=1.0)
-        found.append(mean.numpy())
-    return [float(np.abs(each - expected).max()) for each in found]
+        found["PyTorch"] = worst(mean.numpy(), expected)
+    return found
 
 
 # ---- the tables
-
-
-def print_row(cells: Sequence[object]) -> None:
-    print("| " + " | ".join(map(str, cells)) + " |", flush=True)
 
 
 def figure(error: float) -> str:
@@ -157,41 +161,36 @@ def figure(error: float) -> str:
     return "–" if np.isnan(error) else f"{error:.1e}" if error else "0"
 
 
-def print_errors(layers: Sequence[str], shapes: Sequence[Shape], data: Sequence[str]) -> None:
-    """One row for each layer, shape and data."""
-    for layer in layers:
-        for shape in shapes:
-            if layer == "InstanceNorm" and len(shape) == 2:
-                continue  # one value per sample and channel
-            for name in data:
-                found = map(figure, errors(layer, shape, name))
-                print_row([layer, "×".join(map(str, shape)), name, *found])
+def name_of(shape: Shape) -> str:
+    """As the tables have it."""
+    return "×".join(map(str, shape))
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, and print both tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="one small shape, fewer rows")
-    options = parser.parse_args(arguments)
-    shapes, rows = (QUICK, QUICK_ROWS) if options.quick else (SHAPES, ROWS)
-    print(environment(), end="\n\n")
-    if torch is None:
-        print("PyTorch is not installed: its columns are left out\n")
+def cases(shapes: list[Shape]) -> list[tuple[str, Shape, str]]:
+    """Layer, shape and data of each row."""
+    found = [("BatchNorm", shape, data) for shape in shapes for data in DATA]
+    return found + [
+        (layer, shape, "mean 1e4")
+        for layer in LAYERS
+        for shape in shapes
+        # InstanceNorm of 2-D data has one value per sample and channel
+        if layer != "BatchNorm" and not (layer == "InstanceNorm" and len(shape) == 2)
+    ]
+
+
+def measure(watch: Stopwatch, quick: bool) -> Report:
+    """All shapes, or a small one; nothing is timed."""
+    shapes, rows = (QUICK, QUICK_ROWS) if quick else (SHAPES, ROWS)
     names = list(forms())
-    print_row(
-        ["layer", "shape", "data", *(f"{name} {what}" for name in names for what in ("y", "dx"))]
-    )
-    print("|---|---|---|" + "--:|" * 2 * len(names))
-    family = [layer for layer in LAYERS if layer != "BatchNorm"]
-    print_errors(["BatchNorm"], shapes, list(DATA))
-    print_errors(family, shapes, ["mean 1e4"])
-    print()
-    print_row(["running mean of", *names])
-    print("|---|" + "--:|" * len(names))
-    print_row([f"{rows}×4, mean 1e2", *map(figure, mean_errors(rows))])
-
-
-if __name__ == "__main__":
-    main()
+    columns = [f"{name} {what}" for name in names for what in ("y", "dx")]
+    table, bars = Table(["layer", "shape", "data", *columns], left=3), {}
+    for layer, shape, data in cases(shapes):
+        found = errors(layer, shape, data)
+        shown = [figure(error) for name in names for error in found[name]]
+        table.add(layer, name_of(shape), data, *shown)
+        if layer == "BatchNorm":
+            bars[f"{name_of(shape)}, {data}"] = {name: each[0] for name, each in found.items()}
+    means = Table(["running mean of", *names], left=1)
+    means.add(f"{rows}×4, mean 1e2", *map(figure, mean_errors(rows).values()))
+    chart = Chart("BatchNorm: largest absolute error of y (no bar where it is exact)", bars)
+    return Report(__doc__, [table, means], chart)

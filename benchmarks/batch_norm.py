@@ -1,181 +1,121 @@
-"""BatchNorm in training mode: composed of primitives against the fused node, beside PyTorch.
+"""BatchNorm in training mode: composed of primitives, and as one node, beside other libraries.
 
-For each shape and form: milliseconds forward and backward, their sum as a ratio to PyTorch as users
-get it ("default") and with an allocator that keeps its memory ("best"); the nodes of the graph; the
-MiB that they keep alive for backward beyond input and parameters; and the largest difference of y
-and dx from the composed form, relative to their scale.
+The limit is what the least traffic takes (forward reads x and writes y, backward reads x and dy and
+writes dx) at the rate of copying an array of that size.  "Nodes" are the graph's, "kept" is what
+they keep alive for backward beyond input and parameters.
 """
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
+import _peers
 import numpy as np
-from _harness import Timing, compare, environment, keep_memory, torch
+from _cases import Case, Subject
+from _forms import Problem, copy_limit, minigrad_forms, peer_forms, torch_form, with_targets
+from _harness import Run, Stopwatch
+from _peers import numpy_like
+from _report import Report
 
-import minigrad as mg
 import minigrad.nn.functional as F
 from minigrad.graph import owner
 
-SHAPES = [(256, 512), (4096, 1024), (128, 256, 8, 8), (64, 64, 32, 32), (32, 64, 68, 68)]
 EPS = 1e-5
+# what each shape's NumPy form and kernels should reach, relative to PyTorch's best
+TARGETS = {
+    (256, 512): (2.8, 0.55),
+    (4096, 1024): (6.0, 1.0),
+    (128, 256, 8, 8): (3.3, 0.40),
+    (64, 64, 32, 32): (2.8, 0.40),
+    (32, 64, 68, 68): (2.6, 0.50),
+}
+PASSES = 5  # the least: x, y, x, dy, dx
 
 
-@dataclass
-class Form:
-    """One way to compute BatchNorm on fixed data: forward makes a graph, backward sweeps one."""
-
-    forward: Callable[[], object]
-    backward: Callable[[object], list[np.ndarray]]
-    nodes: int
-    kept: int
-    y: np.ndarray
-    dx: np.ndarray
+def function(norm: Any) -> Any:
+    """As PyTorch and minigrad write it."""
+    return lambda x, weight, bias: norm(x, None, None, weight, bias, training=True, eps=EPS)
 
 
-def minigrad_form(fused: bool, x: np.ndarray, dy: np.ndarray) -> Form:
-    """`F.batch_norm`, fused or composed."""
-    channels = x.shape[1]
-    inputs = [mg.tensor(a, requires_grad=True) for a in (x, *parameters(channels))]
-    seed = mg.tensor(dy)
-
-    def forward() -> mg.Tensor:
-        return F.batch_norm(inputs[0], None, None, *inputs[1:], training=True, eps=EPS, fused=fused)
-
-    def backward(y: mg.Tensor) -> list[np.ndarray]:
-        return [g.numpy() for g in mg.grad(y, inputs, seed, retain_graph=True)]
-
-    y = forward()
-    nodes, kept = graph_size(y, inputs)
-    return Form(forward, backward, nodes, kept, y.numpy(), backward(y)[0])
+def composed(xp: Any, x: Any, weight: Any, bias: Any) -> Any:
+    """By its formula, in any library with NumPy's names."""
+    axes = (0, *range(2, x.ndim))
+    each = (1, -1) + (1,) * (x.ndim - 2)
+    centred = x - xp.mean(x, axes, keepdims=True)
+    var = xp.mean(centred * centred, axes, keepdims=True)
+    return centred / xp.sqrt(var + EPS) * weight.reshape(each) + bias.reshape(each)
 
 
-def torch_form(x: np.ndarray, dy: np.ndarray) -> Form:
-    """PyTorch's own fused operator."""
-    inputs = [torch.tensor(a, requires_grad=True) for a in (x, *parameters(x.shape[1]))]
-    seed = torch.tensor(dy)
-    kept: dict[int, int] = {}
-
-    def forward() -> torch.Tensor:
-        return torch.nn.functional.batch_norm(
-            inputs[0], None, None, *inputs[1:], training=True, eps=EPS
-        )
-
-    def backward(y: torch.Tensor) -> list[np.ndarray]:
-        return list(torch.autograd.grad(y, inputs, seed, retain_graph=True))
-
-    own = {t.data_ptr() for t in inputs}
-
-    def pack(t: torch.Tensor) -> torch.Tensor:
-        if t.data_ptr() not in own:
-            kept[t.data_ptr()] = t.untyped_storage().nbytes()
-        return t
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
-        y = forward()
-    return Form(
-        forward,
-        backward,
-        torch_nodes(y.grad_fn),
-        sum(kept.values()),
-        y.detach().numpy(),
-        backward(y)[0].numpy(),
-    )
-
-
-def torch_nodes(node: object) -> int:
-    """Nodes behind one of PyTorch's, leaves left out (this graph is a tree)."""
-    behind = [parent for parent, _ in node.next_functions if parent is not None]
-    return 1 + sum(torch_nodes(parent) for parent in behind if parent.next_functions)
-
-
-def parameters(channels: int) -> tuple[np.ndarray, np.ndarray]:
+def problem(shape: tuple[int, ...]) -> Problem:
     """Weight and bias that are not 1 and 0."""
-    rng = np.random.default_rng(1)
-    return tuple(rng.uniform(0.5, 1.5, (2, channels)).astype("float32"))
+    x, dy = np.random.default_rng(0).standard_normal((2, *shape), "float32")
+    affine = np.random.default_rng(1).uniform(0.5, 1.5, (2, shape[1])).astype("float32")
+    return Problem([x, *affine], dy, {"backward": (0, 1, 2)})
 
 
-def graph_size(y: mg.Tensor, inputs: list[mg.Tensor]) -> tuple[int, int]:
-    """Nodes behind y, leaves left out, and the bytes that they keep alive beside the inputs."""
-    own = {id(owner(t.array)) for t in inputs}
-    memory: dict[int, int] = {}
-    stack, nodes = [y.node], set()
+def case(shape: tuple[int, ...]) -> Case:
+    """All forms on the same data."""
+    given = problem(shape)
+    found = with_targets(minigrad_forms(given, function(F.batch_norm)), *TARGETS[shape])
+    for candidate in found.values():
+        with candidate.inside():
+            candidate.cells = graph_size(candidate.runs["forward"]())
+    if (torch := _peers.torch) is not None:
+        found["PyTorch"] = torch_form(given, function(torch.nn.functional.batch_norm))
+        found["PyTorch composed"] = torch_form(given, partial(composed, torch))
+        for name in ("PyTorch", "PyTorch composed"):
+            found[name].cells = torch_graph_size(found[name].runs["forward"])
+    found |= peer_forms(given, {name: partial(composed, xp) for name, xp in numpy_like().items()})
+    return found | copy_limit(given.total, given.arrays[0], PASSES)
+
+
+def graph_size(y: Any) -> dict[str, str]:
+    """Nodes behind y, leaves left out, and what they keep alive beside the leaves' own arrays."""
+    stack, nodes, leaves = [y.node], set(), set()
     while stack:
         node = stack.pop()
-        if node is None or node.op is None or node in nodes:
-            continue
-        nodes.add(node)
-        stack.extend(node.parents)
-        for value in node.saved:
-            for array in value if isinstance(value, tuple) else (value,):
-                if isinstance(array, np.ndarray) and id(owner(array)) not in own:
-                    memory[id(owner(array))] = owner(array).nbytes
-    return len(nodes), sum(memory.values())
+        if node is not None:
+            (leaves if node.op is None else nodes).add(node)
+            stack += [parent for parent in node.parents if parent not in nodes]
+    own = {id(owner(leaf.tensor().array)) for leaf in leaves}
+    saved = [value for node in nodes for value in node.saved]
+    flat = [part for value in saved for part in (value if isinstance(value, tuple) else (value,))]
+    memory = {id(owner(a)): owner(a).nbytes for a in flat if isinstance(a, np.ndarray)}
+    return sizes(len(nodes), sum(size for key, size in memory.items() if key not in own))
 
 
-def forms(shape: tuple[int, ...]) -> dict[str, Form]:
-    """All forms on the same data."""
-    rng = np.random.default_rng(0)
-    x, dy = rng.standard_normal((2, *shape)).astype("float32")
-    found = {"composed": minigrad_form(False, x, dy), "fused": minigrad_form(True, x, dy)}
-    return found | ({"PyTorch": torch_form(x, dy)} if torch is not None else {})
+def sizes(nodes: int, kept: int) -> dict[str, str]:
+    """As the table has them."""
+    return {"nodes": str(nodes), "kept MiB": f"{kept / 2**20:.2f}"}
 
 
-def time_forms(found: dict[str, Form], rounds: int) -> tuple[dict[str, Timing], ...]:
-    """Forward alone, backward alone, both."""
-    graphs = {name: form.forward() for name, form in found.items()}
-    return (
-        compare({n: f.forward for n, f in found.items()}, rounds),
-        compare({n: lambda f=f, n=n: f.backward(graphs[n]) for n, f in found.items()}, rounds),
-        compare({n: lambda f=f: f.backward(f.forward()) for n, f in found.items()}, rounds),
-    )
+def torch_graph_size(forward: Run) -> dict[str, str]:
+    """The same of PyTorch's graph, by its hooks of what is saved."""
+    saved: list[Any] = []
+
+    def note(tensor: Any) -> Any:
+        saved.append(tensor)
+        return tensor
+
+    with _peers.torch.autograd.graph.saved_tensors_hooks(note, lambda t: t):
+        y = forward()
+        stack, nodes, own = [y.grad_fn], set(), set()
+        while stack:
+            node = stack.pop()
+            if hasattr(node, "variable"):
+                own.add(node.variable.data_ptr())
+            else:
+                nodes.add(node)
+                stack += [each for each, _ in node.next_functions if each is not None]
+        memory = {t.data_ptr(): t.untyped_storage().nbytes() for t in saved}
+    return sizes(len(nodes), sum(size for key, size in memory.items() if key not in own))
 
 
-def difference(form: Form, reference: Form) -> float:
-    """The largest difference of y and of dx, relative to the largest value of each."""
-    pairs = ((form.y, reference.y), (form.dx, reference.dx))
-    return max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in pairs)
-
-
-def main() -> None:
-    """Measure everything, then print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=7, help="rounds to take medians of")
-    parser.add_argument("--quick", action="store_true", help="the smallest shape, one round")
-    options = parser.parse_args()
-    shapes, rounds = (SHAPES[:1], 1) if options.quick else (SHAPES, options.rounds)
-    default = {shape: time_forms(forms(shape), rounds) for shape in shapes}
-    has_best = torch is not None and keep_memory()
-    print(environment(), end="\n\n")
-    if torch is None:
-        print("PyTorch is not installed: its rows and the ratios are left out\n")
-    print(
-        "| shape | form | forward ms | backward ms | ×PyTorch default | ×PyTorch best | nodes "
-        "| kept MiB | largest difference |"
-    )
-    print("|---|---|--:|--:|--:|--:|--:|--:|--:|")
-    for shape in shapes:
-        found = forms(shape)
-        best = time_forms(found, rounds)[2] if has_best else None
-        forward, backward, both = default[shape]
-        for name, form in found.items():
-            ratios = [t[name].ratios.get("PyTorch") if t else None for t in (both, best)]
-            cells = [
-                "×".join(map(str, shape)),
-                name,
-                f"{1e3 * forward[name].seconds:.3f}",
-                f"{1e3 * backward[name].seconds:.3f}",
-                *("–" if ratio is None else f"{ratio:.2f}" for ratio in ratios),
-                str(form.nodes),
-                f"{form.kept / 2**20:.2f}",
-                f"{difference(form, found['composed']):.1e}",
-            ]
-            print("| " + " | ".join(cells) + " |", flush=True)
-
-
-if __name__ == "__main__":
-    main()
+def measure(watch: Stopwatch, quick: bool) -> Report:
+    """All shapes, or the smallest."""
+    shapes = list(TARGETS)[: 1 if quick else None]
+    cases = {"×".join(map(str, shape)): partial(case, shape) for shape in shapes}
+    subject = Subject(cases, ["forward", "backward", "both"], columns=["nodes", "kept MiB"])
+    table, chart = subject.measure(watch)
+    return Report(__doc__, [table], chart)

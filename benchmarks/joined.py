@@ -7,20 +7,24 @@ F.batch_norm; inference is the forward of a model before and after nn.fold_batch
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
 
-from _harness import compare, environment
+from _forms import minigrad_contexts
+from _harness import Inside, Run, Stopwatch
+from _report import Chart, Report, Table
 
 import minigrad as mg
 import minigrad.nn.functional as F
 from minigrad import nn
 
 SHAPES = [(256, 512), (4096, 1024), (128, 256, 8, 8), (64, 64, 32, 32), (32, 64, 68, 68)]
-Run = Callable[[], object]
+BATCHES = [1, 64]
+Pairs = dict[str, tuple[Run, Run]]  # joined and apart
 
 
-def training(shape: Sequence[int]) -> dict[str, tuple[Run, Run]]:
+def training(shape: Sequence[int]) -> Pairs:
     """Forward and backward: joined and apart."""
     mg.manual_seed(0)
     x = mg.randn(*shape, requires_grad=True)
@@ -39,7 +43,7 @@ def training(shape: Sequence[int]) -> dict[str, tuple[Run, Run]]:
     return {"forward": (joined, apart), "backward": (backward(joined()), backward(apart()))}
 
 
-def inference(batch: int) -> dict[str, tuple[Run, Run]]:
+def inference(batch: int) -> Pairs:
     """A small convolutional and a fully connected model: folded and as they are."""
     mg.manual_seed(0)
     images, rows = mg.randn(batch, 1, 8, 8), mg.randn(batch, 784)
@@ -60,35 +64,41 @@ def inference(batch: int) -> dict[str, tuple[Run, Run]]:
     return {"convolutional": pair(convolutional, images), "connected": pair(connected, rows)}
 
 
-def print_rows(subject: str, runs: dict[str, tuple[Run, Run]], rounds: int) -> None:
-    """One row for each pair."""
-    for name, (joined, apart) in runs.items():
-        timings = compare({"joined": joined, "apart": apart}, rounds)
-        one, other = timings["joined"], timings["apart"]
-        print(
-            f"| {subject} | {name} | {1e3 * one.seconds:.3f} | {1e3 * other.seconds:.3f} "
-            f"| {one.ratios['apart']:.2f} |",
-            flush=True,
-        )
+def cases(quick: bool) -> Iterator[tuple[str, Callable[[], Pairs], bool]]:
+    """Names, what makes the pairs, and whether their calls are recorded."""
+    for shape in SHAPES[: 1 if quick else None]:
+        yield f"ReLU, {'×'.join(map(str, shape))}", partial(training, shape), True
+    for batch in BATCHES[: 1 if quick else None]:
+        yield f"folded, batch {batch}", partial(inference, batch), False
 
 
-def main() -> None:
-    """Measure everything, and print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=7, help="rounds to take medians of")
-    parser.add_argument("--quick", action="store_true", help="the smallest cases, one round")
-    options = parser.parse_args()
-    shapes, rounds = (SHAPES[:1], 1) if options.quick else (SHAPES, options.rounds)
-    print(environment(), end="\n\n")
-    print("| subject | what | joined ms | apart ms | ratio |\n|---|---|--:|--:|--:|")
-    for shape in shapes:
-        print_rows(f"ReLU, {'×'.join(map(str, shape))}", training(shape), rounds)
-    with mg.no_grad():
-        for batch in (1, 64)[: 1 if options.quick else 2]:
-            print_rows(f"folded, batch {batch}", inference(batch), rounds)
+def unrecorded(context: Inside) -> Inside:
+    """The context with `no_grad` in it."""
+
+    def inside() -> ExitStack:
+        stack = ExitStack()
+        stack.enter_context(context())
+        stack.enter_context(mg.no_grad())
+        return stack
+
+    return inside
 
 
-if __name__ == "__main__":
-    main()
+def measure(watch: Stopwatch, quick: bool) -> Report:
+    """All cases, or the smallest."""
+    table = Table(["subject", "what", "form", "joined ms", "apart ms", "ratio"], left=3)
+    chart = Chart("joined ÷ apart (less is faster)", {}, line=1.0)
+    forms = {n: inside for n, inside in minigrad_contexts().items() if n != "minigrad composed"}
+    for subject, make, recorded in cases(quick):
+        for form, context in forms.items():
+            inside = context if recorded else unrecorded(context)
+            with inside():
+                pairs = make()
+            for what, (joined, apart) in pairs.items():
+                runs = {"joined": joined, "apart": apart}
+                times = watch.compare(runs, dict.fromkeys(runs, inside))
+                ratio = times["joined"].ratios["apart"]
+                seconds = (f"{1e3 * times[name].seconds:.3f}" for name in runs)
+                table.add(subject, what, form, *seconds, f"{ratio:.2f}")
+                chart.bars.setdefault(f"{subject}, {what}", {})[form] = ratio
+    return Report(__doc__, [table], chart)

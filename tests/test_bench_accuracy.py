@@ -1,15 +1,12 @@
-"""benchmarks/accuracy.py: what it prints, and that its reference deserves the name."""
+"""benchmarks/accuracy.py: what it finds, and that its reference deserves the name."""
 
-import re
-import sys
-from pathlib import Path
-
+import _peers
+import accuracy
 import numpy as np
 import pytest
+from _harness import Stopwatch
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
-
-import accuracy
+from minigrad.backend import installed
 
 LAYERS = pytest.mark.parametrize("layer", accuracy.LAYERS)
 
@@ -18,46 +15,25 @@ def number(cell):
     return 0.0 if cell == "–" else float(cell)
 
 
-def table_of(text):
-    """Layer and data of each row, and its figures by column."""
-    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
-    columns = rows[0][3:]
-    body = [row for row in rows[1:] if row[0] in accuracy.LAYERS]
-    return {
-        (layer, data): dict(zip(columns, map(number, figures), strict=True))
-        for layer, _, data, *figures in body
-    }
-
-
 @pytest.mark.parametrize("peer", [True, False])
-def test_it_prints_what_the_contract_promises(peer, capsys, monkeypatch):
-    if peer:
-        pytest.importorskip("torch")
-    else:
-        monkeypatch.setattr(accuracy, "torch", None)
-    accuracy.main(["--quick"])
-    text = capsys.readouterr().out
-    table = table_of(text)
-    assert len(table) == len(accuracy.DATA) + len(accuracy.LAYERS) - 1
-    for (_, data), figures in table.items():
-        assert len(figures) == (6 if peer else 4)
-        ours = [error for name, error in figures.items() if not name.startswith("PyTorch")]
+def test_it_finds_what_the_contract_promises(peer, monkeypatch):
+    monkeypatch.setattr(_peers, "torch", pytest.importorskip("torch") if peer else None)
+    forms = ["composed", "NumPy", *["kernels"] * installed("numba"), *["PyTorch"] * peer]
+    errors, means = accuracy.measure(Stopwatch(1), quick=True).tables
+    assert errors.columns[3:] == [f"{form} {what}" for form in forms for what in ("y", "dx")]
+    assert len(errors.rows) == len(accuracy.DATA) + len(accuracy.LAYERS) - 1
+    ours = [not form.startswith("PyTorch") for form in errors.columns[3:]]
+    for _, _, data, *figures in errors.rows:
         bound = 2**-9 if data.startswith("float16") else 3e-6  # half a step of what is below 8
-        assert all(error <= bound for error in ours)
-    constant = table["BatchNorm", "constant 100.1"]
-    assert constant["composed y"] == constant["fused y"] == 0
-    row = re.search(r"^\| 16384×4, mean 1e2 \| (.*) \|$", text, re.MULTILINE)
-    means = [float(error) for error in row[1].split(" | ")]
-    assert len(means) == (3 if peer else 2)
-    assert all(error < 1e-5 for error in means[:2])
-    assert ("PyTorch is not installed" in text) == (not peer)
-
-
-def test_help_says_what_is_measured(capsys):
-    with pytest.raises(SystemExit) as stopped:
-        accuracy.main(["--help"])
-    assert stopped.value.code == 0
-    assert "largest absolute error of y and of dx" in capsys.readouterr().out
+        assert all(number(e) <= bound for e, own in zip(figures, ours, strict=True) if own)
+        if data == "constant 100.1":
+            assert figures[: sum(ours)] == ["0", "–"] * (sum(ours) // 2)
+    assert means.columns == ["running mean of", *forms]
+    ((name, *figures),) = means.rows
+    assert name == "16384×4, mean 1e2"
+    assert all(
+        number(e) < 1e-5 for e, form in zip(figures, forms, strict=True) if form != "PyTorch"
+    )
 
 
 def drawn(layer, seed=0):
@@ -67,8 +43,8 @@ def drawn(layer, seed=0):
 
 
 @LAYERS
-def test_the_reference_is_pytorch_s_in_float64(layer):
-    pytest.importorskip("torch")
+def test_the_reference_is_pytorch_s_in_float64(layer, monkeypatch):
+    monkeypatch.setattr(_peers, "torch", pytest.importorskip("torch"))
     x, dy, affine = drawn(layer)
     wide = tuple(a.astype("float64") for a in affine)
     found = accuracy.reference(layer, x, dy, affine)
