@@ -1,15 +1,15 @@
 """Matrix products inside kernels: NumPy's own OpenBLAS, called from compiled code, on one thread.
 
-A kernel that runs on several threads gives each a product of its own.  Where NumPy has no OpenBLAS
-(Accelerate, MKL, distributions' builds) `available` is False, and ops that would need it run on
-their forwards.
+A kernel that runs on several threads gives each a product of its own.  OpenBLAS's own threads stay
+asleep: awake, they look for work for milliseconds, on the cores that the next kernel needs.
+
+Where NumPy has no OpenBLAS (Accelerate, MKL, distributions' builds) `available` is False, and ops
+that would need it run on their forwards.
 """
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,12 @@ from numba.extending import overload
 from .compiling import serial
 
 ROW_MAJOR, AS_IT_IS, TRANSPOSED = 101, 111, 112  # of cblas.h
-NAMES = {np.dtype(np.float32): "sgemm", np.dtype(np.float64): "dgemm"}
+FUNCTIONS = {
+    "sgemm": "cblas_sgemm",
+    "dgemm": "cblas_dgemm",
+    "threads": "openblas_get_num_threads",
+    "set_threads": "openblas_set_num_threads",
+}
 
 
 def _library() -> ctypes.CDLL | None:
@@ -33,31 +38,22 @@ def _library() -> ctypes.CDLL | None:
     return None
 
 
-def _found() -> tuple[bool, Any]:
-    """Make the products known to the compiler by name, and find OpenBLAS's number of threads."""
+def _found() -> dict[str, Any]:
+    """OpenBLAS's functions, known to the compiler too."""
     library: Any = _library()
     try:
-        for name in NAMES.values():
-            product = getattr(library, f"scipy_cblas_{name}64_")
-            address = ctypes.cast(product, ctypes.c_void_p).value
-            # by name and not by address, so that compiled kernels can be kept on disk
-            llvmlite.binding.add_symbol(f"minigrad_{name}", address)
-        return True, ctypes.c_int.in_dll(library, "blas_cpu_number")
-    except (AttributeError, TypeError, ValueError):  # no library, or one without such a name
-        return False, None
+        found = {name: getattr(library, f"scipy_{full}64_") for name, full in FUNCTIONS.items()}
+    except AttributeError:  # no library, or one without such a name
+        return {}
+    for name, function in found.items():
+        # by name and not by address, so that compiled kernels can be kept on disk
+        address = ctypes.cast(function, ctypes.c_void_p).value
+        llvmlite.binding.add_symbol(f"minigrad_{name}", address)
+    return found
 
 
-available, _threads = _found()
-
-
-@contextmanager
-def one_thread_each() -> Iterator[None]:
-    """Inside, a product runs on the thread that calls it; the user's own take all of theirs."""
-    before, _threads.value = _threads.value, 1
-    try:
-        yield
-    finally:
-        _threads.value = before
+functions = _found()
+available = bool(functions)
 
 
 def _external(number: Any, name: str) -> Any:
@@ -68,13 +64,54 @@ def _external(number: Any, name: str) -> Any:
 
 _sgemm = _external(types.float32, "sgemm")
 _dgemm = _external(types.float64, "dgemm")
+_threads: Any = types.ExternalFunction("minigrad_threads", types.int32())
+_set_threads: Any = types.ExternalFunction("minigrad_set_threads", types.void(types.int32))
+
+# How many kernels are between `alone` and `restored`, and the user's number of threads.  Several
+# may be, of several Python threads: Numba lets go of Python's lock while it runs in parallel.
+# These two hold the lock, so they do not meet.
+inside = np.zeros(2, np.int64)
 
 
-def _product(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
+@serial
+def alone(inside):
+    """From here to `restored`, OpenBLAS leaves a product to the thread that calls it."""
+    if inside[0] == 0:
+        inside[1] = _threads()
+        _set_threads(1)
+    inside[0] += 1
+
+
+@serial
+def restored(inside):
+    """The last to leave restores what the first has found."""
+    inside[0] -= 1
+    if inside[0] == 0:
+        _set_threads(inside[1])
+
+
+class _OneThreadEach:
+    def __enter__(self) -> None:
+        alone(inside)
+
+    def __exit__(self, *exception: object) -> None:
+        restored(inside)
+
+
+_one_thread_each = _OneThreadEach()
+
+
+def one_thread_each() -> _OneThreadEach:
+    """Inside, a product runs on the thread that calls it; the user's own take all of theirs."""
+    return _one_thread_each
+
+
+def product(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
+    """c = alpha op(a) op(b) + beta c for matrices at addresses, by rows, `ld` numbers apart."""
     raise NotImplementedError("only in compiled code")
 
 
-@overload(_product)
+@overload(product)
 def _(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
     external = _sgemm if alpha == types.float32 else _dgemm
 
@@ -98,7 +135,7 @@ def gemm(a, a_t, b, b_t, beta, c):
     m, n = c.shape
     k = a.shape[0] if a_t else a.shape[1]
     number, size = c.dtype.type, c.itemsize
-    _product(
+    product(
         *(a_t, b_t, m, n, k, number(1)),
         *(a.ctypes.data, max(1, a.strides[0] // size)),
         *(b.ctypes.data, max(1, b.strides[0] // size)),

@@ -7,7 +7,9 @@ import math
 from ..errors import ShapeError
 from ..op import fused, op
 from ..samples import anything
+from .reduce import sum
 from .shape import reshape, squeeze, transpose, unsqueeze
+from .sums import total
 
 
 def mT(x):
@@ -56,13 +58,16 @@ def outer(xp, a, b):
 # ---- matrices ------------------------------------------------------------------------------------
 
 
+# rules call `matmul` for `@`: NumPy's own would pass the op's kernels by
+
+
 def _matmul_a(g, b, in_shapes):
     a_shape, b_shape = in_shapes
     if len(b_shape) == 1:
         return unsqueeze(g, -1) * b
     if len(a_shape) == 1:
-        return squeeze(b @ unsqueeze(g, -1), -1)
-    return g @ mT(b)
+        return squeeze(matmul(b, unsqueeze(g, -1)), -1)
+    return matmul(g, mT(b))
 
 
 def _matmul_b(g, a, in_shapes):
@@ -70,8 +75,8 @@ def _matmul_b(g, a, in_shapes):
     if len(a_shape) == 1:
         return unsqueeze(a, -1) * unsqueeze(g, -2) if len(b_shape) > 1 else a * g
     if len(b_shape) == 1:
-        return squeeze(mT(a) @ unsqueeze(g, -1), -1)
-    return mT(a) @ g
+        return squeeze(matmul(mT(a), unsqueeze(g, -1)), -1)
+    return matmul(mT(a), g)
 
 
 @op(_matmul_a, _matmul_b)
@@ -100,17 +105,23 @@ def linear_reference(x, w, b):
     return x @ mT(w) + b
 
 
+def linear_grad_reference(x, w, dy):
+    """Composed: dx, dw and db (see `linear_grad`)."""
+    return matmul(dy, w), *linear_weight_grad_reference(x, dy)
+
+
+def linear_weight_grad_reference(x, dy):
+    """Composed: dw and db (see `linear_grad`)."""
+    rows = _rows(dy)
+    return matmul(mT(rows), _rows(x)), sum(rows, 0)
+
+
 def _rows(x):
     """(…, features) as a matrix."""
-    return reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
+    return reshape(x, (math.prod(x.shape[:-1]), x.shape[-1])) if x.ndim != 2 else x
 
 
-@fused(
-    lambda g, w: g @ w,
-    lambda g, x: _rows(g).T @ _rows(x),
-    lambda g: g,
-    reference=linear_reference,
-)
+@fused(reference=linear_reference)
 def linear(xp, x, w, b):
     """x wᵀ + b for x (…, in), w (out, in), b (out,).        dy = dx wᵀ + x dwᵀ + db
 
@@ -123,6 +134,70 @@ def linear(xp, x, w, b):
         return y + b
     y += b
     return y
+
+
+@linear.vjp
+def _(g, x, w, needs):
+    of_x, of_w, of_b = needs
+    if of_x and of_w:
+        dx, dw, db = linear_grad(x, w, g)
+        return dx, dw, db if of_b else None
+    if of_w:
+        dw, db = linear_weight_grad(x, g)
+        return None, dw, db if of_b else None
+    return matmul(g, w) if of_x else None, None, sum(_rows(g), 0) if of_b else None
+
+
+@fused(reference=linear_grad_reference)
+def linear_grad(xp, x, w, dy):
+    """dx, dw, db: the three gradients of `linear` at once, dy being that of its output.
+
+    dx = dy w,  dw = dyᵀ x,  db = Σ dy
+
+    >>> from minigrad.ops.linear import linear_grad
+    >>> x, w, dy = mg.tensor([[1.0, 2.0]]), mg.tensor([[3.0, 4.0]]), mg.tensor([[10.0]])
+    >>> dx, dw, db = linear_grad(x, w, dy)
+    >>> dx.tolist(), dw.tolist(), db.tolist()
+    ([[30.0, 40.0]], [[10.0, 20.0]], [10.0])
+    """
+    return xp.matmul(dy, w), *_weight_grad(xp, x, dy)
+
+
+@linear_grad.vjp
+def _(g, x, w, dy, needs):
+    u, v, s = g  # cotangents of dx, dw and db
+    return (
+        matmul(dy, v) if needs[0] else None,
+        matmul(mT(_rows(dy)), _rows(u)) if needs[1] else None,
+        linear(u, w, s) + matmul(x, mT(v)) if needs[2] else None,
+    )
+
+
+@fused(reference=linear_weight_grad_reference)
+def linear_weight_grad(xp, x, dy):
+    """dw, db: all that a first layer is asked for, whose x wants no gradient.
+
+    dw = dyᵀ x,  db = Σ dy
+
+    >>> from minigrad.ops.linear import linear_weight_grad
+    >>> dw, db = linear_weight_grad(mg.tensor([[1.0, 2.0]]), mg.tensor([[10.0]]))
+    >>> dw.tolist(), db.tolist()
+    ([[10.0, 20.0]], [10.0])
+    """
+    return _weight_grad(xp, x, dy)
+
+
+@linear_weight_grad.vjp
+def _(g, x, dy, needs):
+    v, s = g  # cotangents of dw and db
+    return matmul(dy, v) if needs[0] else None, linear(x, v, s) if needs[1] else None
+
+
+def _weight_grad(xp, x, dy):
+    if x.ndim != 2:
+        n = math.prod(x.shape[:-1])
+        x, dy = x.reshape(n, x.shape[-1]), dy.reshape(n, dy.shape[-1])
+    return xp.matmul(dy.T, x), total(xp, dy, (0,)).astype(dy.dtype).reshape(-1)
 
 
 # ---- samples -------------------------------------------------------------------------------------
@@ -154,8 +229,25 @@ def _matmul_samples(draw):
     return (a, anything(draw, (k,) if draw.flag() else (*right, k, m))), {}
 
 
+def _layer(draw):
+    """x, w, b and dy of a linear layer."""
+    lead, n, m = draw.shape(most=2), draw.integer(0, 3), draw.integer(0, 3)
+    return [anything(draw, shape) for shape in ((*lead, n), (m, n), (m,), (*lead, m))]
+
+
 @linear.samples
 def _linear_samples(draw):
-    n, m = draw.integer(0, 3), draw.integer(0, 3)
-    x = anything(draw, (*draw.shape(most=2), n))
-    return (x, anything(draw, (m, n)), anything(draw, (m,))), {}
+    x, w, b, _ = _layer(draw)
+    return (x, w, b), {}
+
+
+@linear_grad.samples
+def _linear_grad_samples(draw):
+    x, w, _, dy = _layer(draw)
+    return (x, w, dy), {}
+
+
+@linear_weight_grad.samples
+def _linear_weight_grad_samples(draw):
+    x, _, _, dy = _layer(draw)
+    return (x, dy), {}

@@ -7,25 +7,17 @@ import math
 import numpy as np
 
 from ..dtypes import NUMBER
-from ..errors import DTypeError, ShapeError
+from ..errors import DTypeError
 from ..op import cast, fused, op
 from ..samples import along, anything, apart, bits, reduction
 from .elementwise import exp, sqrt
 from .piecewise import where
 from .shape import axes_of, broadcast_to, reshape
-from .sums import count, kept_shape, total
+from .sums import count, kept_shape, reduced, repeated, total
 
 
 def _rounded(x, sums, shape):
     return sums.reshape(shape).astype(x.dtype if x.dtype.kind == "f" else sums.dtype)
-
-
-def _reduced(shape, axes, keepdims):
-    return (
-        kept_shape(shape, axes)
-        if keepdims
-        else tuple(n for i, n in enumerate(shape) if i not in axes)
-    )
 
 
 def spread(g, in_shapes, axis):
@@ -44,7 +36,7 @@ def sum(xp, x, *, axis=None, keepdims=False):
     tensor([4., 6.])
     """
     axes = axes_of(axis, x.ndim)
-    return _rounded(x, total(xp, x, axes), _reduced(x.shape, axes, keepdims))
+    return _rounded(x, total(xp, x, axes), reduced(x.shape, axes, keepdims))
 
 
 def _spread_mean(g, in_shapes, axis):
@@ -63,7 +55,7 @@ def mean(xp, x, *, axis=None, keepdims=False):
     axes = axes_of(axis, x.ndim)
     n = count(x.shape, axes)
     sums = total(xp, x, axes)
-    return _rounded(x, sums / n if n else sums * math.nan, _reduced(x.shape, axes, keepdims))
+    return _rounded(x, sums / n if n else sums * math.nan, reduced(x.shape, axes, keepdims))
 
 
 @op(lambda g, in_shapes: broadcast_to(g, in_shapes[0]), method=False)
@@ -78,18 +70,8 @@ def sum_to(xp, x, *, shape):
     >>> sum_to(mg.ones(2, 3), shape=(3,))
     tensor([2., 2., 2.])
     """
-    lead = x.ndim - len(shape)
-    if lead < 0:
-        raise ShapeError(f"shape {x.shape} is not a broadcast of {shape}")
-    kept = (1,) * lead + tuple(shape)
-    axes = tuple(
-        i
-        for i, (n, m) in enumerate(zip(x.shape, kept, strict=True))
-        if i < lead or (m == 1 and n != 1)
-    )
+    axes = repeated(x.shape, tuple(shape))
     sums = total(xp, x, axes) if axes else x
-    if sums.shape != kept:
-        raise ShapeError(f"shape {x.shape} is not a broadcast of {shape}")
     return sums.astype(x.dtype).reshape(shape)
 
 
@@ -142,7 +124,7 @@ def var(xp, x, *, axis=None, correction=1, keepdims=False):
     (tensor(1.), tensor(0.5))
     """
     axes = axes_of(axis, x.ndim)
-    return _rounded(x, _variance(xp, x, axes, correction), _reduced(x.shape, axes, keepdims))
+    return _rounded(x, _variance(xp, x, axes, correction), reduced(x.shape, axes, keepdims))
 
 
 def std_reference(x, *, axis=None, correction=1, keepdims=False):
@@ -166,7 +148,7 @@ def std(xp, x, *, axis=None, correction=1, keepdims=False):
     """
     axes = axes_of(axis, x.ndim)
     y = xp.sqrt(_variance(xp, x, axes, correction))
-    return _rounded(x, y, _reduced(x.shape, axes, keepdims))
+    return _rounded(x, y, reduced(x.shape, axes, keepdims))
 
 
 # ---- truth
@@ -213,11 +195,11 @@ def logsumexp(xp, x, *, axis=None, keepdims=False):
     """
     axes = axes_of(axis, x.ndim)
     if count(x.shape, axes) == 0:
-        return xp.full(_reduced(x.shape, axes, keepdims), -math.inf, x.dtype)
+        return xp.full(reduced(x.shape, axes, keepdims), -math.inf, x.dtype)
     peak = xp.max(x, axis=axes, keepdims=True)
     peak = xp.where(xp.isfinite(peak), peak, xp.zeros_like(peak))  # ∞ - ∞ would be NaN
     sums = total(xp, xp.exp(x - peak), axes).astype(x.dtype)
-    return (xp.log(sums) + peak).reshape(_reduced(x.shape, axes, keepdims))
+    return (xp.log(sums) + peak).reshape(reduced(x.shape, axes, keepdims))
 
 
 @op(

@@ -13,17 +13,68 @@ import math
 
 import numpy as np
 
-BLOCK = 128  # rows that float32 adds up: so few roundings stay near its own precision
+from ..errors import ShapeError
+
+BLOCK = 128  # numbers that float32 adds up: so few roundings stay near its own precision
+BLOCKWISE = np.dtype(np.float32), np.dtype(np.float64)
+# numbers in each of several matrices, from which on a product each is faster than NumPy's sum
+WORTH_A_PRODUCT = 512
 
 
+# What depends on shapes and axes only is kept: a small sum takes less time than they do.
+remembered = functools.lru_cache(maxsize=4096)
+
+
+@remembered
 def kept_shape(shape, axes):
     """`shape` with length 1 on the reduced axes."""
-    return tuple(1 if i in axes else n for i, n in enumerate(shape))
+    return tuple([1 if i in axes else n for i, n in enumerate(shape)])
 
 
+@remembered
+def reduced(shape, axes, keepdims):
+    """`shape` after a reduction."""
+    if keepdims:
+        return kept_shape(shape, axes)
+    return tuple([n for i, n in enumerate(shape) if i not in axes])
+
+
+@remembered
 def count(shape, axes):
     """How many values are reduced to one."""
-    return math.prod(shape[a] for a in axes)
+    return math.prod([shape[a] for a in axes])
+
+
+@remembered
+def repeated(full, shape):
+    """The axes of `full` along which a broadcast from `shape` repeats."""
+    lead = len(full) - len(shape)
+    kept = (1,) * lead + shape
+    if lead >= 0:
+        pairs = enumerate(zip(full, kept, strict=True))
+        axes = tuple([i for i, (n, m) in pairs if i < lead or (m == 1 and n != 1)])
+        if kept_shape(full, axes) == kept:
+            return axes
+    raise ShapeError(f"shape {full} is not a broadcast of {shape}")
+
+
+@remembered
+def joined(shape, axes):
+    """Lengths of alternately reduced and kept axes, and whether the first is reduced.
+
+    Neighbours of one kind are one axis, and axes of length 1 are left out.
+    """
+    kinds: list[bool] = []
+    lengths: list[int] = []
+    for i, n in enumerate(shape):
+        if n == 1:
+            continue
+        if kinds and kinds[-1] is (i in axes):
+            lengths[-1] *= n
+        else:
+            kinds.append(i in axes)
+            lengths.append(n)
+    return tuple(lengths), bool(kinds) and kinds[0]
 
 
 def total(xp, x, axes):
@@ -33,27 +84,50 @@ def total(xp, x, axes):
     """
     if x.dtype.kind != "f":
         return xp.add.reduce(x, axis=axes, keepdims=True)
-    if xp is np and x.dtype == np.float32 and axes and x.size and x.flags.c_contiguous:
-        if len(axes) < x.ndim and axes == tuple(range(len(axes))):
-            sums = _column_totals(xp, x.reshape(count(x.shape, axes), -1))
+    if xp is np and x.dtype in BLOCKWISE and x.size and x.flags.c_contiguous:
+        sums = _in_blocks(x, *joined(x.shape, axes))
+        if sums is not None:
             return sums.reshape(kept_shape(x.shape, axes))
-        if axes[-1] == x.ndim - 1:
-            trailing = tuple(a for a in axes if all(b in axes for b in range(a, x.ndim)))
-            x = xp.add.reduce(x, axis=trailing, keepdims=True)  # contiguous, so added pairwise
     return xp.add.reduce(x, axis=axes, keepdims=True, dtype=np.float64)
 
 
-def _column_totals(xp, rows):
-    """Column sums of a matrix; a block's are a product with ones, which is fast."""
-    n, columns = rows.shape
+def _in_blocks(x, lengths, leading):
+    """Sums over every second one of the axes; None where there is nothing faster than NumPy's."""
+    if len(lengths) % 2 == leading and lengths:  # the last axis is reduced
+        sums = _row_totals(x.reshape(-1, lengths[-1])).reshape(lengths[:-1])
+        return np.add.reduce(sums, axis=tuple(range(1 - leading, sums.ndim, 2)))
+    if leading and len(lengths) == 2:
+        return _column_totals(x.reshape(1, *lengths))
+    if len(lengths) == 3 and lengths[1] * lengths[2] > WORTH_A_PRODUCT:
+        return _column_totals(x.reshape(lengths))
+    return None
+
+
+def _row_totals(rows):
+    """Row sums of a matrix; a block's are a product with ones, which is fast."""
+    n, length = rows.shape
+    if length <= BLOCK:
+        return np.matmul(rows, _ones(length, rows.dtype)[0]).astype(np.float64)
+    whole = length // BLOCK * BLOCK
+    parts = rows[:, :whole].reshape(n, -1, BLOCK)
+    if whole == length:
+        parts = parts.reshape(-1, BLOCK)  # one product
+    blocks = np.matmul(parts, _ones(BLOCK, rows.dtype)[0]).reshape(n, -1)
+    sums = np.add.reduce(blocks, axis=1, dtype=np.float64)
+    return sums if whole == length else sums + _row_totals(rows[:, whole:])
+
+
+def _column_totals(rows):
+    """Column sums of several matrices; a block's are a product with ones, which is fast."""
+    several, n, columns = rows.shape
     if n <= BLOCK:
-        return xp.matmul(_ones(xp, n), rows).astype(np.float64)
+        return np.matmul(_ones(n, rows.dtype), rows).astype(np.float64)
     whole = n // BLOCK * BLOCK
-    blocks = xp.matmul(_ones(xp, BLOCK), rows[:whole].reshape(-1, BLOCK, columns))
-    sums = xp.add.reduce(blocks, axis=0, dtype=np.float64)
-    return sums if whole == n else sums + _column_totals(xp, rows[whole:])
+    parts = rows[:, :whole].reshape(several, -1, BLOCK, columns)
+    sums = np.add.reduce(np.matmul(_ones(BLOCK, rows.dtype), parts), axis=1, dtype=np.float64)
+    return sums if whole == n else sums + _column_totals(rows[:, whole:])
 
 
 @functools.cache
-def _ones(xp, n):
-    return xp.ones((1, n), np.float32)
+def _ones(n, dtype):
+    return np.ones((1, n), dtype)
