@@ -217,7 +217,8 @@ def batched(peer):
     def wrapped(*xs, **options):
         if xs[0].ndim == 4:
             return peer(*xs, **options)
-        return peer(*(x.unsqueeze(0) for x in xs), **options).squeeze(0)
+        ys = peer(*(x.unsqueeze(0) for x in xs), **options)
+        return tuple(y.squeeze(0) for y in ys) if isinstance(ys, tuple) else ys.squeeze(0)
 
     return wrapped
 
@@ -234,13 +235,15 @@ def avg_pool2d(x, window, include_pad, divisor):
     return F.avg_pool2d(filled(x), *options)[:, :0] + 0 * x.sum()
 
 
-def max_pool2d_winner(x, window):
+def max_pool2d(x, window):
     """From the position in the image to the offset in the window."""
-    at = F.max_pool2d(filled(x), *window, return_indices=True)[1][:, : x.shape[1]]
+    y, at = F.max_pool2d(filled(x), *window, return_indices=True)
+    y, at = y[:, : x.shape[1]], at[:, : x.shape[1]]
+    y = y if x.shape[1] else y + 0 * x.sum()
     (_, kw), (sh, sw), (ph, pw), (dh, dw), _ = window
     top, left = torch.meshgrid(*[torch.arange(n) for n in at.shape[2:]], indexing="ij")
     row, column = at // x.shape[3] - (top * sh - ph), at % x.shape[3] - (left * sw - pw)
-    return (row // dh * kw + column // dw).to(torch.uint8)
+    return y, (row // dh * kw + column // dw).to(torch.uint8)
 
 
 def pick(x, winner, window):
@@ -405,7 +408,7 @@ PEERS = {
     "conv2d": conv2d,
     "conv2d_input": conv2d_input,
     "conv2d_weight": conv2d_weight,
-    "max_pool2d_winner": batched(max_pool2d_winner),
+    "max_pool2d": batched(max_pool2d),
     "pick": batched(pick),
     "unpick": batched(
         lambda x, winner, size, window: adjoint(
@@ -433,6 +436,11 @@ PEERS = {
     "batch_norm_relu_eval": lambda *xs, **kw: torch.relu(batch_norm_eval(*xs, **kw)),
     "layer_norm": layer_norm,
     "layer_norm_grad": layer_norm_grad,
+    "silu_grad": lambda x, dy: pulled(F.silu, [x], dy),
+    "gelu_grad": lambda x, dy, approximate: pulled(
+        lambda z: F.gelu(z, approximate=approximate), [x], dy
+    ),
+    "relu_grad": lambda out, dy: torch.where(out <= 0, 0, dy),
     **named("leaky_relu elu softplus silu gelu", F),
     "smooth_abs": lambda x, beta: F.smooth_l1_loss(
         x, torch.zeros_like(x), reduction="none", beta=beta

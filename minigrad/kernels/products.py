@@ -21,8 +21,8 @@ from .sums import add_rows
 
 FLOATS = np.dtype(np.float32), np.dtype(np.float64)
 NONE = {dtype: np.empty(0, dtype) for dtype in FLOATS}  # no bias
-# a block has at least so many multiplications: some 5 µs, twice what a parallel region costs
-LEAST = 1 << 19
+# a block has at least so many multiplications, some 20 µs of work: what it costs to wake a worker
+LEAST = 1 << 21
 # the machine's, and not Numba's number of threads, on which results must not depend
 CORES = os.cpu_count() or 1
 ALONE = 1 << 13  # numbers in a matrix whose product with a vector OpenBLAS leaves to one thread

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 
-from ..op import op
+from ..op import fused, op
 from ..samples import anything, apart, elementwise
 from .elementwise import erf, exp, sigmoid, tanh
 from .piecewise import where
 from .reduce import like, wide
+from .select import select
 
 # ---- kinks ---------------------------------------------------------------------------------------
 
@@ -30,7 +31,9 @@ def leaky_relu(xp, x, *, negative_slope):
     >>> leaky_relu(mg.tensor([-1.0, 2.0]), 0.25)
     tensor([-0.25,  2.  ])
     """
-    return xp.where(x > 0, x, x * negative_slope)
+    if 0 < negative_slope <= 1:
+        return xp.maximum(x, x * negative_slope)
+    return select(xp, x > 0, x, x * negative_slope)
 
 
 def _elu_slope(g, x, alpha):
@@ -52,7 +55,7 @@ def elu(xp, x, *, alpha):
     >>> elu(mg.tensor([-1.0, 2.0])).round(decimals=4)
     tensor([-0.6321,  2.    ])
     """
-    return xp.where(x > 0, x, alpha * xp.expm1(xp.minimum(x, 0)))
+    return select(xp, x > 0, x, alpha * xp.expm1(xp.minimum(x, 0)))
 
 
 def _softplus_slope(g, x, beta, threshold):
@@ -82,13 +85,35 @@ def softplus(xp, x, *, beta, threshold):
 # ---- smooth --------------------------------------------------------------------------------------
 
 
-def _silu_slope(g, x):
-    x = wide(x)
-    s = sigmoid(x)
-    return g * (s * (1 + x * (1 - s)))
+def silu_grad_reference(x, dy):
+    """Composed: σ(x) (1 + x (1 - σ(x))) dy."""
+    z = wide(x)
+    s = sigmoid(z)
+    return like(dy * (s * (1 + z * (1 - s))), x)
 
 
-@op(_silu_slope, method=False, samples=elementwise(anything))
+def _with_cotangent(options=lambda draw: {}):
+    """An array and what came back for it, of one shape."""
+
+    def sample(draw):
+        shape = draw.shape()
+        return (anything(draw, shape), anything(draw, shape)), options(draw)
+
+    return sample
+
+
+@fused(reference=silu_grad_reference, samples=_with_cotangent())
+def silu_grad(xp, x, dy):
+    """The gradient of silu: dx = σ(x) (1 + x (1 - σ(x))) dy.
+
+    >>> from minigrad.ops.activation import silu_grad
+    >>> silu_grad(mg.tensor([0.0, 2.0]), mg.ones(2)).round(decimals=4)
+    tensor([0.5   , 1.0908])
+    """
+    return silu_grad_reference(x, dy)
+
+
+@op(lambda g, x: silu_grad(x, g), method=False, samples=elementwise(anything))
 def silu(xp, x):
     """x σ(x), also called swish.        d silu x = σ(x) (1 + x (1 - σ(x))) dx
 
@@ -112,22 +137,36 @@ def _normal_cdf(x, approximate):
     return (1 + tanh((x + x * x * x * CUBIC) * math.sqrt(2 / math.pi))) * 0.5
 
 
-def _gelu_slope(g, x, approximate):
-    x = wide(x)
-    cdf = _normal_cdf(x, approximate)
+def gelu_grad_reference(x, dy, *, approximate):
+    """Composed: (Φ(x) + x Φ'(x)) dy."""
+    z = wide(x)
+    cdf = _normal_cdf(z, approximate)
     if approximate == "none":
-        density = exp(x * x * -0.5) * math.sqrt(0.5 / math.pi)
+        density = exp(z * z * -0.5) * math.sqrt(0.5 / math.pi)
     else:  # of (1 + tanh u) / 2: (1 - tanh² u) u' / 2
-        density = cdf * (1 - cdf) * ((1 + x * x * (3 * CUBIC)) * math.sqrt(8 / math.pi))
-    return g * (cdf + x * density)
+        density = cdf * (1 - cdf) * ((1 + z * z * (3 * CUBIC)) * math.sqrt(8 / math.pi))
+    return like(dy * (cdf + z * density), x)
+
+
+def _approximations(draw):
+    return {"approximate": draw.one_of("none", "tanh")}
+
+
+@fused(reference=gelu_grad_reference, samples=_with_cotangent(_approximations))
+def gelu_grad(xp, x, dy, *, approximate):
+    """The gradient of gelu: dx = (Φ(x) + x Φ'(x)) dy.
+
+    >>> from minigrad.ops.activation import gelu_grad
+    >>> gelu_grad(mg.tensor([0.0, 2.0]), mg.ones(2), approximate="none").round(decimals=4)
+    tensor([0.5   , 1.0852])
+    """
+    return gelu_grad_reference(x, dy, approximate=approximate)
 
 
 @op(
-    _gelu_slope,
+    lambda g, x, approximate: gelu_grad(x, g, approximate),
     method=False,
-    samples=elementwise(
-        anything, options=lambda draw: {"approximate": draw.one_of("none", "tanh")}
-    ),
+    samples=elementwise(anything, options=_approximations),
 )
 def gelu(xp, x, *, approximate):
     """x Φ(x) for the normal distribution Φ(x) = (1 + erf(x/√2)) / 2.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -14,7 +15,7 @@ from .gather import gather
 from .piecewise import clip, maximum, where
 from .reduce import like, log_softmax, softmax, sum, wide
 from .shape import reshape
-from .sums import total
+from .sums import BLOCK, total
 
 # ---- what it means, in primitives ----------------------------------------------------------------
 
@@ -97,22 +98,39 @@ def cross_entropy(xp, x, labels, *, ignore_index, reduction):
     >>> cross_entropy(mg.zeros(1, 2), mg.tensor([1])).round(decimals=4)
     tensor(0.6931)
     """
-    z = x - xp.max(x, axis=1, keepdims=True)
-    rows, column = xp.arange(len(x)), label_column(labels, ignore_index).reshape(-1)
+    ignored, n = labels == ignore_index, len(x)
+    some = xp is not np or np.count_nonzero(ignored) > 0  # to ask a GPU would be to wait for it
+    rows, column = xp.arange(n), xp.where(ignored, 0, labels) if some else labels
+    slopes, losses = _label_slopes(xp, x, rows, column)
+    if some:
+        n = n - xp.count_nonzero(ignored)
+        losses = xp.where(ignored, 0, _checked(losses, x, labels, ignore_index))
+        weights = _row_weights(x, labels, ignore_index, reduction)
+    else:
+        weights = x.dtype.type(1 / n if n and reduction == "mean" else 1)
+    if reduction != "none":
+        sums = xp.add.reduce(losses, dtype=np.float64)
+        if reduction == "mean":
+            sums = sums / (n or math.nan if xp is np else xp.where(n == 0, math.nan, n))
+        losses = sums.astype(x.dtype)
+    return losses, Hint(slopes, weights)
+
+
+@functools.cache
+def _ones(xp, count, dtype):
+    return xp.ones((count, 1), dtype)
+
+
+def _label_slopes(xp, x, rows, column):
+    """softmax(x) - onehot(column), and minus the log of each row's probability in its column."""
+    z = x - x.max(axis=1, keepdims=True)
     picked = z[rows, column]
     xp.exp(z, out=z)
-    sums = total(xp, z, (1,)).astype(x.dtype)
+    few = z.dtype.itemsize > 2 and 0 < x.shape[1] <= BLOCK  # then a product adds up as well
+    sums = xp.dot(z, _ones(xp, x.shape[1], x.dtype)) if few else total(xp, z, (1,)).astype(x.dtype)
     z /= sums
-    losses = _checked(xp.log(sums.reshape(-1)) - picked, x, labels, ignore_index)
-    counted = labels != ignore_index
-    losses = xp.where(counted, losses, 0)
-    if reduction != "none":
-        sums = total(xp, losses, (0,)).reshape(())
-        if reduction == "mean":
-            n = xp.sum(counted)
-            sums = sums / xp.where(n == 0, math.nan, n)
-        losses = sums.astype(x.dtype)
-    return losses, Hint(z, rows, column, _row_weights(x, labels, ignore_index, reduction))
+    z[rows, column] -= 1
+    return z, xp.log(sums).reshape(-1) - picked
 
 
 @fused(reference=cross_entropy_grad_reference, untracked=("labels",))
@@ -124,13 +142,12 @@ def cross_entropy_grad(xp, x, dy, labels, *, ignore_index, reduction, hint=None)
     >>> cross_entropy_grad(mg.zeros(1, 2), mg.tensor(1.0), mg.tensor([1]), **options).tolist()
     [[0.5, -0.5]]
     """
-    options = {"ignore_index": ignore_index, "reduction": reduction}
-    hint = hint or cross_entropy.forward(xp, x, labels, **options)[1]
-    probabilities, rows, column, weights = hint
-    scale = (dy * weights).reshape(-1, 1)
-    dx = probabilities * scale
-    dx[rows, column] -= scale.reshape(-1)
-    return dx
+    if not hint:
+        options = {"ignore_index": ignore_index, "reduction": reduction}
+        hint = cross_entropy.forward(xp, x, labels, **options)[1]
+    slopes, weights = hint
+    scale = dy * weights
+    return slopes * (scale.reshape(-1, 1) if scale.ndim else scale)
 
 
 # ---- a parabola between two lines ----------------------------------------------------------------

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
+
+import numpy as np
 
 from ..calling import unify
 from ..dtypes import WHOLE
@@ -10,6 +13,8 @@ from ..errors import DTypeError
 from ..op import op
 from ..samples import anything, apart, bits, elementwise
 from .select import select
+
+FEW = 1 << 14  # numbers: beyond, a second array to read costs what SIMD gains
 
 
 @op(
@@ -56,14 +61,35 @@ def abs(xp, x):
     return xp.abs(x)
 
 
-@op(lambda g, y: where(y <= 0, 0, g), samples=elementwise(apart))  # NaN lets through
+@op(None, lambda g, out: relu_grad(out, g), method=False)
+def relu_grad(xp, out, dy):
+    """dy where relu, which gave out, let it through; else 0, even where dy is no number.
+
+    d relu_grad = [not out ≤ 0] ddy, so a NaN lets through
+
+    >>> from minigrad.ops.piecewise import relu_grad
+    >>> relu_grad(mg.tensor([0.0, 2.0]), mg.tensor([3.0, 4.0]))
+    tensor([0., 4.])
+    """
+    return select(xp, out <= 0, 0, dy)
+
+
+@op(lambda g, y: relu_grad(y, g), samples=elementwise(apart))
 def relu(xp, x):
     """max(x, 0).        d relu x = [x > 0] dx, and 0 at 0
 
     >>> mg.relu(mg.tensor([-1.0, 2.0]))
     tensor([0., 2.])
     """
+    if xp is np and x.dtype.kind == "f" and x.size <= FEW:
+        return np.maximum(x, _zeros(x.shape, x.dtype))
     return xp.maximum(x, 0)
+
+
+@functools.lru_cache(64)
+def _zeros(shape, dtype):
+    """Kept for relu: NumPy compares two arrays with SIMD, an array and a number without."""
+    return np.zeros(shape, dtype)
 
 
 def _winner(g, mine, other):
@@ -189,6 +215,12 @@ def round(xp, x, *, decimals=0):
 
 def _clip_bounds(draw):
     return {"min": draw.one_of(-1.0, None, 0), "max": draw.one_of(1.0, None, math.inf)}
+
+
+@relu_grad.samples
+def _relu_grad_samples(draw):
+    shape = draw.shape()
+    return (apart(draw, shape), anything(draw, shape)), {}
 
 
 clip.samples(elementwise(apart, options=_clip_bounds))

@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import DTypeError, ShapeError
 from ..op import op
 from ..samples import anything, apart
+from .select import select
 
 
 class Window(NamedTuple):
@@ -22,6 +23,17 @@ class Window(NamedTuple):
     padding: tuple[int, ...] = (0, 0)
     dilation: tuple[int, ...] = (1, 1)
     ceil: bool = False
+
+    @property
+    def pads(self):
+        """Whether a window may reach beyond the image."""
+        return self.ceil or any(self.padding)
+
+    @property
+    def overlap(self):
+        """Whether two windows may see one value."""
+        axes = zip(self.kernel, self.stride, self.dilation, strict=True)
+        return any(d * (k - 1) >= s for k, s, d in axes)
 
     def output_size(self, size):
         """How many windows there are along each axis of images of this size."""
@@ -60,7 +72,7 @@ class Window(NamedTuple):
 
     def padded(self, xp, x, fill):
         """x (…, H, W) with `fill` around each image, as far as the windows reach."""
-        if not self.ceil and not any(self.padding):
+        if not self.pads:
             return x
         size = x.shape[-2:]
         reached = [
@@ -75,7 +87,7 @@ class Window(NamedTuple):
     def cropped(self, x, size):
         """x without what `padded` put around images of this size."""
         (top, left), (h, w) = self.padding, size
-        return x[..., top : top + h, left : left + w]
+        return x[..., top : top + h, left : left + w] if self.pads else x
 
     def areas(self, xp, size, dtype, include_pad):
         """What a mean divides by: how many values each window sees, a number if it is one for all.
@@ -97,32 +109,43 @@ def _overlaps(count, n, k, s, p, border):
     return np.minimum(starts + k, n + border) - np.maximum(starts, -border)
 
 
-@op(None, method=False)
-def max_pool2d_winner(xp, x, *, window):
-    """Which offset of each window of x (…, H, W) holds the largest value: argmax.
+def _unpicked(g, y, in_shapes, window):
+    return unpick(g, y[1], in_shapes[0][-2:], window)
 
-    The first of equals wins, a NaN before any number, and padding never.  It carries no gradient.
 
-    >>> from minigrad.ops.pool import Window, max_pool2d_winner
+@op(_unpicked, method=False, outputs="values winner", constant=(1,))
+def max_pool2d(xp, x, *, window):
+    """The largest value of each window of x (…, H, W), and which offset in the window has it.
+
+    y = max x over a window        d max_pool2d x = dx at the winner
+
+    The first of equals wins, a NaN before any number, and padding never.
+
+    >>> from minigrad.ops.pool import Window, max_pool2d
     >>> x = mg.tensor([[1.0, 4.0], [2.0, 3.0]]).reshape(1, 1, 2, 2)
-    >>> max_pool2d_winner(x, window=Window((2, 2), (2, 2))).tolist()
-    [[[[1]]]]
+    >>> values, winner = max_pool2d(x, window=Window((2, 2), (2, 2)))
+    >>> values.tolist(), winner.tolist()
+    ([[[[4.0]]]], [[[[1]]]])
     """
     if x.dtype.kind != "f":
         raise DTypeError("integers have no -∞ to pad with: give floating numbers")
-    offsets = window.offsets(x.shape[-2:])
-    real = window.padded(xp, xp.ones(x.shape[-2:], bool), False)
+    size, offsets = x.shape[-2:], window.offsets(x.shape[-2:])
+    real = window.padded(xp, xp.ones(size, bool), False) if window.pads else None
     x = window.padded(xp, x, -np.inf)
-    best = xp.full_like(x[offsets[0]], -np.inf)
-    empty = xp.ones(best.shape, bool)  # windows that have seen no real pixel yet
-    winner = xp.zeros(best.shape, np.uint8 if len(offsets) < 256 else np.int64)
+    y = x[offsets[0]].copy()
+    for offset in offsets[1:]:
+        xp.maximum(y, x[offset], out=y)
+    some_nan = xp is not np or np.isnan(y).any()  # to ask a GPU would be to wait for it
+    n = len(offsets)
+    first = xp.zeros(y.shape, np.uint8 if n < 256 else np.int64)  # n for offset 0, down to 1
     for k, offset in enumerate(offsets):
-        values, is_real = x[offset], real[offset]
-        better = (values > best) | (empty & is_real) | (xp.isnan(values) & ~xp.isnan(best))
-        best = xp.where(better, values, best)
-        winner[better] = k
-        empty &= ~is_real
-    return winner
+        hit = x[offset] == y
+        if some_nan:
+            hit |= xp.isnan(x[offset])
+        if real is not None:
+            hit &= real[offset]
+        xp.maximum(first, hit.astype(first.dtype) * (n - k), out=first)
+    return y, n - first
 
 
 @op(
@@ -145,7 +168,7 @@ def pick(xp, x, winner, *, window):
     x = window.padded(xp, x, 0)  # which never wins
     y = xp.zeros(winner.shape, x.dtype)
     for k, offset in enumerate(offsets):
-        y = xp.where(winner == k, x[offset], y)
+        y = select(xp, winner == k, x[offset], y)
     return y
 
 
@@ -162,7 +185,11 @@ def unpick(xp, x, winner, *, size, window):
     """
     y = window.padded(xp, xp.zeros((*x.shape[:-2], *size), x.dtype), 0)
     for k, offset in enumerate(window.offsets(size)):
-        y[offset] += xp.where(winner == k, x, 0)
+        mine = select(xp, winner == k, x, 0)
+        if window.overlap:
+            y[offset] += mine
+        else:
+            y[offset] = mine
     return window.cropped(y, size)
 
 
@@ -235,7 +262,7 @@ def _image(draw, values, dilations=(1,)):
 def _picked(draw):
     """Images, a window, and the winners of each window in other images of that shape."""
     x, window = _image(draw, anything, (1, 2))
-    winner = max_pool2d_winner(apart(draw, x.shape), window=window)
+    winner = max_pool2d(apart(draw, x.shape), window=window)[1]
     return x, winner, window
 
 
@@ -245,8 +272,8 @@ def _averaged(draw):
     return x, {"window": window, "include_pad": draw.flag(), "divisor": draw.one_of(None, 3)}
 
 
-@max_pool2d_winner.samples
-def _winner_samples(draw):
+@max_pool2d.samples
+def _max_pool_samples(draw):
     x, window = _image(draw, apart, (1, 2))
     return (x,), {"window": window}
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..backend import Array
 from .optimizer import Optimizer, buffer
-from .rules import objective_gradient, root
+from .rules import compiled, objective_gradient, root, sign_of
 
 
 class Adagrad(Optimizer):
@@ -53,9 +53,12 @@ class Adagrad(Optimizer):
 
     def update(self, p: Array, g: Array, state: dict[str, Any], options: dict[str, Any]) -> None:
         """See the class."""
-        g = objective_gradient(p, g, options["maximize"], options["weight_decay"])
         sums = buffer(state, "sum", p, options["initial_accumulator_value"])
         lr = options["lr"] / (1 + state.get("step", 0) * options["lr_decay"])
         state["step"] = state.get("step", 0) + 1
+        if steps := compiled(p, g, sums):
+            numbers = [float(n) for n in (options["weight_decay"], lr, options["eps"])]
+            return steps.adagrad(p, g, sums, sign_of(options["maximize"]), *numbers)
+        g = objective_gradient(p, g, options["maximize"], options["weight_decay"])
         sums += g * g
         p -= lr * g / root(sums, options["eps"])

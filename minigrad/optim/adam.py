@@ -10,7 +10,7 @@ from typing import Any
 from .. import backend
 from ..backend import Array
 from .optimizer import Optimizer, buffer
-from .rules import average, average_square, objective_gradient, root
+from .rules import average, average_square, compiled, objective_gradient, root, sign_of
 
 
 class Adam(Optimizer):
@@ -70,9 +70,15 @@ class Adam(Optimizer):
     def update(self, p: Array, g: Array, state: dict[str, Any], options: dict[str, Any]) -> None:
         """See the class."""
         lr, decay, (beta1, beta2) = options["lr"], options["weight_decay"], options["betas"]
-        g = objective_gradient(p, g, options["maximize"], 0.0 if self.decoupled else decay)
         step = state["step"] = state.get("step", 0) + 1
         m, v = buffer(state, "exp_avg", p), buffer(state, "exp_avg_sq", p)
+        move, divisor = -lr / (1 - beta1**step), math.sqrt(1 - beta2**step)
+        steps = None if options["amsgrad"] else compiled(p, g, m, v)
+        if steps:
+            coupled, shrink = (0.0, 1 - lr * decay) if self.decoupled else (decay, 1.0)
+            numbers = coupled, shrink, beta1, beta2, move, divisor, options["eps"]
+            return steps.adam(p, g, m, v, sign_of(options["maximize"]), *map(float, numbers))
+        g = objective_gradient(p, g, options["maximize"], 0.0 if self.decoupled else decay)
         if decay and self.decoupled:
             p *= 1 - lr * decay
         average(m, g, 1 - beta1)
@@ -80,9 +86,8 @@ class Adam(Optimizer):
         if options["amsgrad"]:
             largest = buffer(state, "max_exp_avg_sq", p)
             v = backend.of(p).xp.maximum(largest, v, out=largest)
-        move = -lr / (1 - beta1**step) * m
-        move /= root(v, options["eps"], math.sqrt(1 - beta2**step))
-        p += move
+        scale = root(v, options["eps"], divisor)
+        p += backend.of(p).xp.divide(move * m, scale, out=scale)
 
 
 class AdamW(Adam):

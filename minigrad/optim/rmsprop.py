@@ -10,7 +10,7 @@ from .. import backend
 from ..backend import Array
 from .checks import check_number
 from .optimizer import Optimizer, buffer
-from .rules import average, average_square, objective_gradient, root
+from .rules import average, average_square, compiled, objective_gradient, root, sign_of
 
 
 class RMSprop(Optimizer):
@@ -67,17 +67,21 @@ class RMSprop(Optimizer):
 
     def update(self, p: Array, g: Array, state: dict[str, Any], options: dict[str, Any]) -> None:
         """See the class."""
-        g = objective_gradient(p, g, options["maximize"], options["weight_decay"])
         state["step"] = state.get("step", 0) + 1
         v = buffer(state, "square_avg", p)
+        mean = buffer(state, "grad_avg", p) if options["centered"] else None
+        b = buffer(state, "momentum_buffer", p) if options["momentum"] else None
+        names = "weight_decay", "lr", "alpha", "eps", "momentum"
+        if steps := compiled(*[each for each in (p, g, v, mean, b) if each is not None]):
+            numbers = [float(options[name]) for name in names]
+            return steps.rmsprop(p, g, v, mean, b, sign_of(options["maximize"]), *numbers)
+        g = objective_gradient(p, g, options["maximize"], options["weight_decay"])
         average_square(v, g, options["alpha"])
-        if options["centered"]:
-            mean = buffer(state, "grad_avg", p)
+        if mean is not None:
             average(mean, g, 1 - options["alpha"])
             v = backend.of(v).xp.subtract(v, mean * mean, out=backend.of(v).xp.empty_like(v))
         scale = root(v, options["eps"])
-        if options["momentum"]:
-            b = buffer(state, "momentum_buffer", p)
+        if b is not None:
             b *= options["momentum"]
             b += g / scale
             p -= options["lr"] * b

@@ -2,8 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .. import backend
 from ..backend import Array
+from ..kernels import optimizer_steps
+from ..modes import kernels_on
+
+
+def compiled(*arrays: Array) -> Any:
+    """The compiled steps (see kernels/updates.py), if they may be used on these arrays."""
+    if not kernels_on.get():
+        return None
+    steps = optimizer_steps()
+    return steps if steps is not None and steps.serves(*arrays) else None
+
+
+def sign_of(maximize: bool) -> float:
+    """What a compiled step multiplies g by."""
+    return -1.0 if maximize else 1.0
 
 
 def objective_gradient(p: Array, g: Array, maximize: bool, weight_decay: float) -> Array:

@@ -9,8 +9,8 @@ from typing import Any
 from .. import backend
 from ..backend import Array
 from ..tensor import handle
-from .optimizer import Optimizer
-from .rules import objective_gradient
+from .optimizer import Optimizer, buffer
+from .rules import compiled, objective_gradient, sign_of
 
 
 class SGD(Optimizer):
@@ -64,6 +64,8 @@ class SGD(Optimizer):
 
     def update(self, p: Array, g: Array, state: dict[str, Any], options: dict[str, Any]) -> None:
         """See the class."""
+        if steps := compiled(p, g):
+            return self._compiled(steps, p, g, state, options)
         g = objective_gradient(p, g, options["maximize"], options["weight_decay"])
         if momentum := options["momentum"]:
             if "momentum_buffer" not in state:
@@ -72,6 +74,18 @@ class SGD(Optimizer):
             else:
                 b = state["momentum_buffer"].array
                 b *= momentum
-                b += (1 - options["dampening"]) * g
+                b += g if options["dampening"] == 0 else (1 - options["dampening"]) * g
             g = g + momentum * b if options["nesterov"] else b
         p -= options["lr"] * g
+
+    def _compiled(
+        self, steps: Any, p: Array, g: Array, state: dict[str, Any], options: dict[str, Any]
+    ) -> None:
+        momentum, lr = float(options["momentum"]), float(options["lr"])
+        shared = sign_of(options["maximize"]), float(options["weight_decay"]), lr
+        if not momentum:
+            return steps.sgd(p, g, *shared)
+        first = "momentum_buffer" not in state
+        b = buffer(state, "momentum_buffer", p)
+        share = float(1 - options["dampening"])
+        steps.sgd_momentum(p, g, b, *shared, momentum, share, first, options["nesterov"])

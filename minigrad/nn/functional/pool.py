@@ -44,8 +44,7 @@ def max_pool2d(
     """
     _check_images("max_pool2d", x)
     window = window_of("max_pool2d", kernel_size, stride, padding, dilation, ceil_mode)
-    winner = ops.max_pool2d_winner(x, window)
-    y = ops.pick(x, winner, window)
+    y, winner = ops.max_pool2d(x, window)
     if not return_indices:
         return y
     height, width = x.shape[-2:]
