@@ -25,7 +25,7 @@ from .elementwise import rsqrt
 from .reduce import like, mean, sum, wide
 from .select import select
 from .shape import reshape
-from .slabs import slabs
+from .slabs import slabs, total_product
 from .sums import count, kept_shape, total
 
 # ---- what it means, in primitives ----------------------------------------------------------------
@@ -226,8 +226,7 @@ def _sums(xp, x, dy, axes, hint, out=None, let_through=None):
         else:
             h[...] = select(xp, out_ <= 0, 0, dy_)
         c = wide(x_) - m_  # = (x - mean) + d
-        c *= h
-        dgamma_ += total(xp, c, axes)
+        dgamma_ += total_product(xp, c, h, axes)
         dbeta_ += total(xp, h, axes)
     return (dgamma - d * dbeta) * r, dbeta
 
@@ -240,7 +239,7 @@ def normaliser(xp, x, axes, eps):
     d = rounded(total(xp, c, axes) / n, x)
     c -= d
     m, d = m + d, d - ((m + d) - m)  # m is now the nearest to the mean, so a constant's x - m is 0
-    var = total(xp, c * c, axes) / n
+    var = total_product(xp, c, c, axes) / n
     return c, var, Hint(m, d, 1 / xp.sqrt(var + eps))
 
 
