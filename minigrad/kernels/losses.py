@@ -25,7 +25,8 @@ LANES = 32  # largest values that are looked for side by side, as SIMD does
 def _largest(row, lanes):
     """The largest of a long row, a NaN aside; `lanes` is scratch."""
     width = lanes.size
-    lanes[:] = row[:width]
+    for j in range(width):
+        lanes[j] = row[j]
     for start in range(width, row.size - width + 1, width):
         part = row[start : start + width]
         for j in range(width):

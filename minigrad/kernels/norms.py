@@ -116,9 +116,12 @@ def normalised(x: Any, gamma: Any, beta: Any, axes: Any, eps: float, relu: bool)
         return NotImplemented
     y, found = empty(x.shape, dtype), statistics(n, dtype)
     if length == 1:
-        run = norms_rows.large_forward if x.size > SMALL else norms_rows.small_forward
-        matrix = count, n
-        run(x.reshape(matrix), gamma, beta, float(eps), LEAST[relu], y.reshape(matrix), *found)
+        large = x.size > SMALL
+        measure = norms_rows.large_statistics if large else norms_rows.small_statistics
+        write = norms_rows.large_line if large else norms_rows.small_line
+        rows = x.reshape(count, n)
+        measure(rows, float(eps), *found)
+        write(rows, gamma, beta, LEAST[relu], y.reshape(count, n), *found[2:])
     else:
         run = norms_channels.large_forward if x.size > SMALL else norms_channels.small_forward
         affine, rows = (gamma.reshape(-1, 1), beta.reshape(-1, 1)), (-1, length)

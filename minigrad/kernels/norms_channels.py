@@ -143,7 +143,8 @@ def statistics(x, inner, count, lo, hi, off, eps, mean, var, m, d, r):
             d[p], mean[p], var[p], r[p] = s, m[p] + s, v, 1 / np.sqrt(v + eps)
         if attempt or not far:
             break
-        m[lo:hi] = mean[lo:hi]
+        for p in range(lo, hi):
+            m[p] = mean[p]
 
 
 @serial

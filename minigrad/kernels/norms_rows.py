@@ -148,8 +148,8 @@ def _line(loop):
     return line
 
 
-def _forward(loop, line):
-    def forward(x, gamma, beta, eps, least, y, mean, var, m, d, r):
+def _statistics(loop):
+    def statistics(x, eps, mean, var, m, d, r):
         sums = np.empty((-(-len(x) // BLOCK), 2, m.size), x.dtype)
         first_shift(x, m)
         for attempt in range(2):
@@ -157,10 +157,10 @@ def _forward(loop, line):
                 block_sums(x[k * BLOCK : (k + 1) * BLOCK], m, sums[k])
             if settle(sums, len(x), eps, m, d, r, mean, var) or attempt:
                 break
-            m[:] = mean
-        line(x, gamma, beta, least, y, m, d, r)
+            for i in range(m.size):
+                m[i] = mean[i]
 
-    return forward
+    return statistics
 
 
 def _backward(loop):
@@ -179,7 +179,6 @@ def _backward(loop):
     return backward
 
 
+small_statistics, large_statistics = serial(_statistics(range)), parallel(_statistics(prange))
 small_line, large_line = serial(_line(range)), parallel(_line(prange))
-small_forward = serial(_forward(range, small_line))
-large_forward = parallel(_forward(prange, large_line))
 small_backward, large_backward = serial(_backward(range)), parallel(_backward(prange))
