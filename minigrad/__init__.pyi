@@ -11,6 +11,7 @@ from .dtypes import default_dtype as default_dtype, float16 as float16, float32 
 from .errors import DeviceError as DeviceError, DTypeError as DTypeError, GraphError as GraphError, OutOfRangeError as OutOfRangeError, ShapeError as ShapeError
 from .files import load as load, save as save
 from .gradient import grad as grad
+from .memory_report import memory as memory
 from .modes import enable_grad as enable_grad, is_grad_enabled as is_grad_enabled, kernels as kernels, no_grad as no_grad, set_grad_enabled as set_grad_enabled, unfused as unfused
 from .random import get_rng_state as get_rng_state, manual_seed as manual_seed, rand as rand, rand_like as rand_like, randint as randint, randn as randn, randn_like as randn_like, randperm as randperm, set_rng_state as set_rng_state
 from .tensor import Tensor as Tensor

@@ -145,17 +145,16 @@ def several(
 ) -> tuple[Tensor, ...]:
     """Tensors for the outputs of an op that has more than one."""
     arrays = tuple([backend.as_array(y) for y in outputs])
-    node = None
-    if any(parents) and recording.get():
-        differentiable = [y for i, y in enumerate(arrays) if i not in op.constant]
-        if differentiable:
-            node = _node(op, parents, saved, differentiable[0])
-        if len(differentiable) > 1:
-            node.shape = tuple(y.shape for y in differentiable)
-            node.dtype = tuple(y.dtype for y in differentiable)
-            return _named(op, outputs_of(node, arrays))
-    constant = op.constant if node is not None else ()
-    tensors = [handle(y, None if i in constant else node) for i, y in enumerate(arrays)]
+    needed = any(parents) and recording.get()
+    differentiable = [y for i, y in enumerate(arrays) if needed and i not in op.constant]
+    if not differentiable:
+        return _named(op, tuple([handle(y) for y in arrays]))
+    node = _node(op, parents, saved, differentiable[0])
+    if len(differentiable) > 1:
+        node.shape = tuple(y.shape for y in differentiable)
+        node.dtype = tuple(y.dtype for y in differentiable)
+        return _named(op, outputs_of(node, arrays))
+    tensors = [handle(y, None if i in op.constant else node) for i, y in enumerate(arrays)]
     return _named(op, tuple(tensors))
 
 

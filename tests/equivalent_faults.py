@@ -46,8 +46,8 @@ BY_REASON = {
         ("var.reference", "mean(c, axes, keepdims=True) → mean(c, keepdims=True)"),
     ],
     NARROW: [
-        ("activation._gelu_slope", "wide(x) → x"),
-        ("activation._silu_slope", "wide(x) → x"),
+        ("gelu_grad.reference", "wide(x) → x"),
+        ("silu_grad.reference", "wide(x) → x"),
         ("activation._softplus_slope", "wide(x) → x"),
         ("smooth_abs.dx", "wide(x) → x"),
         ("loss.reduced_by", "wide(shares) → shares"),

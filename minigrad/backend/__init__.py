@@ -59,6 +59,7 @@ class Backend(Protocol):
 
 # A type's namespace.  Python's own scalars meet any array, so they have an entry but no namespace
 # of their own.
+SCALARS = (np.generic, float, int)
 XP: dict[type, ModuleType | None] = {float: None, int: None, bool: None}
 _by_type: dict[type, Backend] = {}
 _by_name: dict[str, Backend] = {}
@@ -123,7 +124,7 @@ def of(array: Array) -> Backend:
 
 def as_array(value: Any) -> Array:
     """`value` as it is, or a 0-d array of a number, which arithmetic on 0-d arrays gives."""
-    return np.asarray(value) if isinstance(value, np.generic | float | int) else value
+    return np.asarray(value) if isinstance(value, SCALARS) else value
 
 
 @functools.cache

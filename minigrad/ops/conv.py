@@ -4,8 +4,11 @@ With y = conv2d(x, w), each is linear in both of its inputs, so every order exis
 
     conv2d(x, w) -> y        conv2d_input(g, w) -> like x        conv2d_weight(x, g) -> like w
 
-Images are taken block by block, as many as keep the patch matrix near `BLOCK_BYTES`, with one
-matrix product a block: memory stays bounded, and on the CPU the matrix stays in cache.
+`conv2d_bias` adds a bias to each block of y while it is in cache.
+
+Images are taken block by block, and of large ones some positions at a time, so that the patch
+matrix stays near `BLOCK_BYTES`, with one matrix product each (frames.py tells how patches are
+made): memory is bounded, and on the CPU the matrix stays in cache.  1×1 kernels need no patches.
 """
 
 from __future__ import annotations
@@ -14,12 +17,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import backend
-from ..op import op
+from ..memory import empty
+from ..op import fused, op
 from ..samples import anything
+from .frames import Room, frame_of
+from .reduce import sum as total
+from .shape import reshape
 
 BLOCK_BYTES = 2 << 20  # the patch matrix of a block fills about a core's share of cache
 DEVICE_BLOCK_BYTES = 256 << 20  # elsewhere, work enough that launching it costs little beside it
+LARGE_IMAGE = 256  # pixels from which on a product for each image is as good as one for several
 
 
 class Geometry(NamedTuple):
@@ -52,42 +59,61 @@ class Geometry(NamedTuple):
         )
 
 
-def _blocks(xp, images, bytes_each):
-    """Slices of images whose patch matrices fit the block size; at least one image each."""
-    step = max(1, (BLOCK_BYTES if xp is np else DEVICE_BLOCK_BYTES) // max(1, bytes_each))
-    return [slice(i, i + step) for i in range(0, images, step)]
+def _room(xp, x, size, w_shape, geometry):
+    """Scratch for images of a size, how many of them make a block, and positions of a product."""
+    _, each, *kernel = w_shape
+    frame = frame_of(size, kernel, geometry)
+    room = Room(xp, x.dtype, frame, each * geometry.groups)
+    taps = max(1, room.channels * kernel[0] * kernel[1])
+    step = max(1, (BLOCK_BYTES if xp is np else DEVICE_BLOCK_BYTES) // (taps * x.itemsize))
+    return room, max(1, step // frame.each), max(step, frame.pitch)
 
 
-def _patches(xp, x, kernel, geometry):
-    """Patches of x (B, C, H, W) as columns: (groups, C/groups·kh·kw, B·oh·ow)."""
-    (sh, sw), padding, (dh, dw), groups = geometry
-    x = xp.pad(x, ((0, 0), (0, 0), *padding)) if any(map(any, padding)) else x
-    span = (dh * (kernel[0] - 1) + 1, dw * (kernel[1] - 1) + 1)
-    windows = backend.of(x).windows(x, span, (2, 3))[:, :, ::sh, ::sw, ::dh, ::dw]
-    b, c, oh, ow, kh, kw = windows.shape
-    columns = windows.transpose(1, 4, 5, 0, 2, 3)
-    return columns.reshape(groups, c // groups * kh * kw, b * oh * ow)
+def _new(xp, shape, a, b):
+    """Memory for a result of two arrays."""
+    return (empty if xp is np else xp.empty)(shape, np.result_type(a.dtype, b.dtype))
 
 
-def _add_patches(xp, columns, shape, kernel, geometry):
-    """The adjoint of `_patches`: each column is added back to where it was read."""
-    b, c, h, w = shape
-    (sh, sw), ((top, bottom), (left, right)), (dh, dw), _ = geometry
-    oh, ow = geometry.output_size((h, w), kernel)
-    columns = columns.reshape(c, *kernel, b, oh, ow)
-    x = xp.zeros((c, b, h + top + bottom, w + left + right), columns.dtype)
-    for i in range(kernel[0]):
-        for j in range(kernel[1]):
-            rows = slice(i * dh, i * dh + sh * (oh - 1) + 1, sh)
-            cols = slice(j * dw, j * dw + sw * (ow - 1) + 1, sw)
-            x[:, :, rows, cols] += columns[:, i, j]
-    return x[:, :, top : top + h, left : left + w].swapaxes(0, 1)
+def _by_group(matrix, groups):
+    """The rows of a matrix, or of several, by group."""
+    *batch, rows, columns = matrix.shape
+    return matrix.reshape(*batch, groups, rows // groups, columns)
 
 
-def _by_group(x, groups):
-    """(B, O, oh, ow) -> (groups, O/groups, B·oh·ow)."""
-    b, o, oh, ow = x.shape
-    return x.swapaxes(0, 1).reshape(groups, o // groups, b * oh * ow)
+def _by_pixel(x, groups):
+    """(N, C, H, W) as matrices (N, groups, C/groups, H·W)."""
+    return _by_group(x.reshape(*x.shape[:2], x.shape[2] * x.shape[3]), groups)
+
+
+def _pointwise(size, kernel, geometry):
+    """Whether pixels do not meet, in images so large that each is worth a product of its own."""
+    plain = geometry.stride == (1, 1) and not any(map(any, geometry.padding))
+    return plain and tuple(kernel) == (1, 1) and size[0] * size[1] >= LARGE_IMAGE
+
+
+def _convolved(xp, x, w, geometry, b=None):
+    """conv2d(x, w), and a bias."""
+    n, o, kernel, groups = x.shape[0], w.shape[0], w.shape[2:], geometry.groups
+    y = _new(xp, (n, o, *geometry.output_size(x.shape[2:], kernel)), x, w)
+    weights = w.reshape(groups, o // groups, w[0].size)
+    offsets = 0 if b is None else b[:, None, None]
+    if _pointwise(x.shape[2:], kernel, geometry):
+        for image, out in zip(_by_pixel(x, groups), y, strict=True):
+            xp.matmul(weights, image, out=_by_pixel(out[None], groups)[0])
+            if b is not None:
+                out += offsets
+        return y
+    room, images, step = _room(xp, x, x.shape[2:], w.shape, geometry)
+    for block in range(0, n, images):
+        out = y[block : block + images]
+        planes = room.framed(x[block : block + images])
+        lines, inside = room.lines(o, len(out))
+        for start in range(0, lines.shape[1], step):
+            part = lines[:, start : start + step]
+            patches = room.patches(planes, start, start + part.shape[1])
+            xp.matmul(weights, _by_group(patches, groups), out=_by_group(part, groups))
+        xp.add(inside, offsets, out=out)
+    return y
 
 
 @op(
@@ -104,14 +130,30 @@ def conv2d(xp, x, w, *, geometry):
     >>> conv2d(mg.ones(1, 1, 3, 3), mg.ones(1, 1, 2, 2), stride=1).tolist()
     [[[[4.0, 4.0], [4.0, 4.0]]]]
     """
-    n, o, kernel, groups = x.shape[0], w.shape[0], w.shape[2:], geometry.groups
-    oh, ow = geometry.output_size(x.shape[2:], kernel)
-    weights = w.reshape(groups, o // groups, -1)
-    y = xp.empty((n, o, oh, ow), np.result_type(x.dtype, w.dtype))
-    for block in _blocks(xp, n, w[:1].size * groups * oh * ow * x.itemsize):
-        patches = _patches(xp, x[block], kernel, geometry)
-        y[block] = xp.matmul(weights, patches).reshape(o, -1, oh, ow).swapaxes(0, 1)
-    return y
+    return _convolved(xp, x, w, geometry)
+
+
+def conv2d_bias_reference(x, w, b, *, geometry):
+    """Composed: conv2d(x, w) + b."""
+    return conv2d(x, w, geometry) + reshape(b, (-1, 1, 1))
+
+
+@fused(
+    lambda g, w, in_shapes, geometry: conv2d_input(g, w, in_shapes[0][2:], geometry),
+    lambda g, x, in_shapes, geometry: conv2d_weight(x, g, in_shapes[1][2:], geometry),
+    lambda g: total(g, (0, 2, 3)),
+    reference=conv2d_bias_reference,
+)
+def conv2d_bias(xp, x, w, b, *, geometry):
+    """conv2d(x, w) + b, with a number for each output channel: b (O,).
+
+    d conv2d_bias(x, w, b) = conv2d(dx, w) + conv2d(x, dw) + db
+
+    >>> from minigrad.nn.functional import conv2d
+    >>> conv2d(mg.ones(1, 1, 3, 3), mg.ones(1, 1, 3, 3), mg.tensor([0.5])).tolist()
+    [[[[9.5]]]]
+    """
+    return _convolved(xp, x, w, geometry, b)
 
 
 @op(
@@ -130,12 +172,27 @@ def conv2d_input(xp, x, w, *, size, geometry):
     >>> conv2d_input(y, mg.ones(1, 1, 1, 2), size=(1, 3), geometry=plain).tolist()
     [[[[1.0, 2.0, 1.0]]]]
     """
-    (n, o, oh, ow), kernel, groups = x.shape, w.shape[2:], geometry.groups
-    weights = w.reshape(groups, o // groups, -1).swapaxes(1, 2)
-    y = xp.empty((n, w.shape[1] * groups, *size), np.result_type(x.dtype, w.dtype))
-    for block in _blocks(xp, n, w[:1].size * groups * oh * ow * x.itemsize):
-        columns = xp.matmul(weights, _by_group(x[block], groups))
-        y[block] = _add_patches(xp, columns, y[block].shape, kernel, geometry)
+    n, o, kernel, groups = x.shape[0], x.shape[1], w.shape[2:], geometry.groups
+    weights = w.reshape(groups, o // groups, w[:1].size).swapaxes(1, 2)
+    y = _new(xp, (n, w.shape[1] * groups, *size), x, w)
+    if _pointwise(size, kernel, geometry):
+        xp.matmul(weights, _by_pixel(x, groups), out=_by_pixel(y, groups))
+        return y
+    # zeros in the gaps stay zeros if the weights are finite; NumPy alone can tell at no cost
+    exact = xp is np and bool(np.isfinite(w).all())
+    room, images, step = _room(xp, x, size, w.shape, geometry)
+    for block in range(0, n, images):
+        out = y[block : block + images]
+        planes, grid = room.planes(len(out))
+        lines = room.spread(x[block : block + images])
+        for start in range(0, lines.shape[1], step):
+            part = _by_group(lines[:, start : start + step], groups)
+            columns = room.matrix("patches", weights.shape[1] * groups, part.shape[2])
+            xp.matmul(weights, part, out=_by_group(columns, groups))
+            if not exact:
+                columns = room.without_gaps(columns, start)
+            room.add_patches(columns, start, planes)
+        room.unframed(grid, out)
     return y
 
 
@@ -155,13 +212,40 @@ def conv2d_weight(xp, x, dy, *, kernel, geometry):
     >>> conv2d_weight(x, mg.ones(1, 1, 1, 2), kernel=(1, 2), geometry=plain).tolist()
     [[[[3.0, 5.0]]]]
     """
-    (n, c), (o, oh, ow), groups = x.shape[:2], dy.shape[1:], geometry.groups
-    k = c // groups * kernel[0] * kernel[1]
-    dw = xp.zeros((groups, o // groups, k), np.result_type(x.dtype, dy.dtype))
-    for block in _blocks(xp, n, k * groups * oh * ow * x.itemsize):
-        patches = _patches(xp, x[block], kernel, geometry)
-        dw += xp.matmul(_by_group(dy[block], groups), patches.swapaxes(1, 2))
-    return dw.reshape(o, c // groups, *kernel)
+    groups, shape = geometry.groups, (dy.shape[1], x.shape[1] // geometry.groups, *kernel)
+    if _pointwise(x.shape[2:], kernel, geometry):
+        pairs = zip(_by_pixel(dy, groups), _by_pixel(x, groups), strict=True)
+        dw = _added(xp, ((g, image) for g, image in pairs), shape, groups, x, dy)
+        return dw.reshape(shape)
+    dw = _added(xp, _pairs(xp, x, dy, shape, geometry, xp is not np), shape, groups, x, dy)
+    if xp is np and not np.isfinite(dw).all():  # a gap's zeros may have met an infinity
+        dw = _added(xp, _pairs(xp, x, dy, shape, geometry, True), shape, groups, x, dy)
+    return dw.reshape(shape)
+
+
+def _pairs(xp, x, dy, w_shape, geometry, clean):
+    """Outputs and patches at the same positions, by group; `clean`: with zeros in all gaps."""
+    room, images, step = _room(xp, x, x.shape[2:], w_shape, geometry)
+    for block in range(0, x.shape[0], images):
+        planes = room.framed(x[block : block + images])
+        lines = room.spread(dy[block : block + images])
+        for start in range(0, lines.shape[1], step):
+            part = lines[:, start : start + step]
+            patches = room.patches(planes, start, start + part.shape[1])
+            if clean:
+                patches = room.without_gaps(patches, start)
+            yield _by_group(part, geometry.groups), _by_group(patches, geometry.groups)
+
+
+def _added(xp, pairs, w_shape, groups, x, dy):
+    """Σ a bᵀ over pairs of matrices, by group."""
+    o, *taps = w_shape
+    dtype = np.result_type(x.dtype, dy.dtype)
+    dw = xp.zeros((groups, o // groups, taps[0] * taps[1] * taps[2]), dtype)
+    one = xp.empty_like(dw)
+    for a, b in pairs:
+        dw += xp.matmul(a, b.swapaxes(1, 2), out=one)
+    return dw
 
 
 # ---- samples -------------------------------------------------------------------------------------
@@ -187,6 +271,12 @@ def _geometry(draw):
 def _conv_samples(draw):
     geometry, x, w, _ = _geometry(draw)
     return (x, w), {"geometry": geometry}
+
+
+@conv2d_bias.samples
+def _conv_bias_samples(draw):
+    geometry, x, w, _ = _geometry(draw)
+    return (x, w, anything(draw, (len(w),))), {"geometry": geometry}
 
 
 @conv2d_input.samples

@@ -100,8 +100,10 @@ def convolve(
             f"{name}: the kernel {kernel}, dilation {geometry.dilation}, is larger than the image "
             f"{x.shape[-axes:]} with padding {geometry.padding}: pad more, or use a smaller kernel"
         )
-    y = ops.conv2d(_planes(x, axes), _planes(weight, axes), _in_planes(geometry))
-    return _like(x, y if bias is None else y + bias.reshape(-1, 1, 1), axes)
+    images, kernels, geometry = _planes(x, axes), _planes(weight, axes), _in_planes(geometry)
+    if bias is None:
+        return _like(x, ops.conv2d(images, kernels, geometry), axes)
+    return _like(x, ops.conv2d_bias(images, kernels, bias, geometry), axes)
 
 
 def conv_transpose2d(
