@@ -1,7 +1,7 @@
 """What computes an op: its forward, or one of its kernels before it.
 
-Kernels are known to an op by the name of the array library that they serve ("numpy", "cupy"), and
-tried in the order in which they were added; one that returns NotImplemented passes the call on.
+Kernels are known to an op by the backend whose arrays they take, and tried in the order in which
+they were added; one that returns NotImplemented passes the call on.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import codegen
+from .backend import PLACES
 from .kernels import load_kernels, waits_for_kernels
 from .modes import kernels_on
 
@@ -32,7 +33,7 @@ def _loading(op: Op, every: Iterable[Op]) -> Body:
     """The forward, until it first runs where kernels are wanted: then they are imported."""
 
     def run(xp: Any, *arrays: Any, **statics: Any) -> Any:
-        if xp is not np or not kernels_on.get():
+        if np.ndarray not in map(type, arrays) or not kernels_on.get():
             return op.forward(xp, *arrays, **statics)
         load_kernels(op.name)
         for each in every:
@@ -45,11 +46,11 @@ def _loading(op: Op, every: Iterable[Op]) -> Body:
 def _with_kernels(op: Op) -> Body:
     """The kernels and the forward as one function: straight-line text, as everything per call."""
     bodies = {
-        f"{library}_kernel{i}": kernel
-        for library, found in op.kernels.items()
+        f"{place}_kernel{i}": kernel
+        for place, found in op.kernels.items()
         for i, kernel in enumerate(found)
     }
-    space: dict[str, Any] = {"kernels_on": kernels_on, "plain": op.forward, **bodies}
+    space: dict[str, Any] = {"PLACES": PLACES, "kernels_on": kernels_on, "plain": op.forward, **bodies}
     exec(codegen.with_kernels(op), space)
     run: Body = space["run"]
     return run

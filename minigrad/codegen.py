@@ -41,14 +41,16 @@ def first(op: Op) -> str:
 
 
 def with_kernels(op: Op) -> str:
-    """A function that tries the kernels for the arrays' library, then the plain forward."""
+    """A function that tries the kernels for the arrays' backend, then the plain forward."""
     inputs = f"*{op.inputs[0]}" if op.variadic else ", ".join(op.inputs)
     call = f"(xp, {inputs}{_statics(op)})"
-    lines = ["if kernels_on.get():"]
-    for library, kernels in op.kernels.items():
-        lines.append(f"    if xp.__name__ == {library!r}:")
+    first = [f"{op.inputs[0]}[0]"] if op.variadic else op.inputs
+    place = " or ".join(f"PLACES.get(type({name}))" for name in first)
+    lines = ["if kernels_on.get():", f"    place = {place}"]
+    for backend, kernels in op.kernels.items():
+        lines.append(f"    if place == {backend!r}:")
         for i in range(len(kernels)):
-            lines += [f"        y = {library}_kernel{i}{call}"]
+            lines += [f"        y = {backend}_kernel{i}{call}"]
             lines += ["        if y is not NotImplemented:", "            return y"]
     statics = [*["*"] * (not op.variadic), *op.statics] if op.statics else []
     given = ", ".join(["xp", inputs, *statics])

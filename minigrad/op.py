@@ -74,7 +74,7 @@ class Op:
         self.aliases = {**codegen.ALIASES, **(aliases or {})}
         self.name, self.doc = forward.__name__, inspect.getdoc(forward) or ""
         self.outputs = namedtuple(self.name, outputs) if outputs else None
-        self.kernels: dict[str, list[Callable[..., Any]]] = {}  # by the library that they serve
+        self.kernels: dict[str, list[Callable[..., Any]]] = {}  # by the name of their backend
         parameters = list(inspect.signature(forward).parameters.values())[1:]
         self.inputs = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
@@ -122,11 +122,11 @@ class Op:
             backend_name: the backend whose arrays it takes.
             needs: a package without which the body is left out, such as "numba".
         """
-        library = {"cpu": "numpy", "cuda": "cupy"}.get(backend_name, backend_name)
+        place = {"numpy": "cpu", "cupy": "cuda"}.get(backend_name, backend_name)
 
         def add(body: Rule) -> Rule:
             if needs is None or backend.installed(needs):
-                self.kernels.setdefault(library, []).append(body)
+                self.kernels.setdefault(place, []).append(body)
                 self.choose_body()
             return body
 

@@ -201,6 +201,19 @@ def conv2d(x, w, geometry):
     return F.conv2d(x, w, None, geometry.stride, 0, geometry.dilation, geometry.groups)
 
 
+def conv2d_bias(x, w, b, geometry):
+    return conv2d(x, w, geometry) + b[:, None, None]
+
+
+def linear_grad(x, w, dy):
+    return dy @ w, *linear_weight_grad(x, dy)
+
+
+def linear_weight_grad(x, dy):
+    rows, columns = dy.flatten(0, -2), x.flatten(0, -2)
+    return rows.T @ columns, rows.sum(0)
+
+
 def conv2d_input(x, w, size, geometry):
     shape = (x.shape[0], w.shape[1] * geometry.groups, *size)
     return adjoint(lambda z: conv2d(z, w, geometry), shape)(x)
@@ -405,7 +418,10 @@ PEERS = {
     )(x),
     "linear": F.linear,
     # layers
+    "linear_grad": linear_grad,
+    "linear_weight_grad": linear_weight_grad,
     "conv2d": conv2d,
+    "conv2d_bias": conv2d_bias,
     "conv2d_input": conv2d_input,
     "conv2d_weight": conv2d_weight,
     "max_pool2d": batched(max_pool2d),

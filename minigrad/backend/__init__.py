@@ -61,6 +61,7 @@ class Backend(Protocol):
 # of their own.
 SCALARS = (np.generic, float, int)
 XP: dict[type, ModuleType | None] = {float: None, int: None, bool: None}
+PLACES: dict[type, str] = {}  # a type's backend by name
 _by_type: dict[type, Backend] = {}
 _by_name: dict[str, Backend] = {}
 # imported when first asked for: `import minigrad` never touches a GPU
@@ -72,6 +73,7 @@ def register(backend: Backend) -> None:
     """Make a backend known: from now on its arrays are arrays, and its name is a device."""
     _by_name[backend.name] = backend
     _by_type[backend.array_type] = backend
+    PLACES[backend.array_type] = backend.name
     XP[backend.array_type] = backend.xp
 
 

@@ -20,7 +20,7 @@ def check_floating(name: str, x: Any) -> None:
     Raises:
         DTypeError: it is not.
     """
-    if isinstance(x, Tensor) and x.array.dtype.kind == "f":
+    if isinstance(x, Tensor) and x.dtype.kind == "f":
         return
     if not isinstance(x, Tensor):
         hint = (

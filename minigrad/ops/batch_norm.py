@@ -197,9 +197,10 @@ def gradients(xp, x, gamma, dy, axes, eps, hint, out=None):
     m, d, r = hint = hint or normaliser(xp, wide(x), axes, eps)[2]
     dx = xp.empty_like(x, dtype=m.dtype)
     dgamma, dbeta = _sums(xp, x, dy, axes, hint, out, dx)
-    slope = dgamma * (r / -(count(x.shape, axes) or 1))
-    shift = dbeta / -(count(x.shape, axes) or 1) - d * slope
-    by_channel = [rounded(each, dx) for each in (slope, shift, r * _kept(gamma, r))]
+    n = count(x.shape, axes) or 1
+    slope = dgamma * r / n
+    shift, scale = d * slope - dbeta / n, r * _kept(gamma, r)
+    by_channel = [rounded(each, dx) for each in (-slope, shift, scale)]
     let_through = dy if out is None else dx
     for x_, h, dx_, m_, a, b, s in slabs(xp, x, let_through, dx, m, *by_channel):
         c = wide(x_) - m_

@@ -177,7 +177,7 @@ def test_B54_the_folded_model_runs_no_batch_norm_where_it_adds_a_bias_or_relu():
     assert norms == ["batch_norm_eval", "batch_norm_relu_eval"]
     folded = ops_run(nn.fold_batch_norm(model), x)
     assert not [name for name in folded if "norm" in name]
-    assert folded.count("add") == 1  # of the bias that a convolution had not
+    assert folded.count("conv2d_bias") == 1  # the convolution had none
     assert folded.count("relu") == 2  # the other one was batch_norm_relu's
 
 

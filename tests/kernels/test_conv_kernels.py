@@ -150,7 +150,7 @@ def test_inputs_that_are_not_contiguous(name):
 def test_what_the_kernels_do_not_serve_is_left_to_the_forward(name):
     op = registry[name].call
     given = next(each for o, each in data(CASES["groups"], np.float16).items() if o is op)
-    (body,) = op.op.kernels["numpy"]
+    (body,) = op.op.kernels["cpu"]
     statics = dict(zip(op.op.statics, given[len(op.op.inputs) :], strict=True))
     assert body(np, *given[: len(op.op.inputs)], **statics) is NotImplemented
     assert op(*given).dtype == np.float16
@@ -159,7 +159,7 @@ def test_what_the_kernels_do_not_serve_is_left_to_the_forward(name):
 def test_without_openblas_the_forwards_run(monkeypatch):
     monkeypatch.setattr(blas, "available", False)
     x, w, geometry = data(CASES["groups"])[conv2d]
-    (body,) = conv2d.op.kernels["numpy"]
+    (body,) = conv2d.op.kernels["cpu"]
     assert body(np, x, w, geometry=geometry) is NotImplemented
     assert_close(conv2d(x, w, geometry), conv2d.forward(np, x, w, geometry=geometry), size=w.size)
 
@@ -192,6 +192,6 @@ def test_winograd_serves_only_what_it_can():
 def test_shapes_that_do_not_fit_reach_no_compiled_code(op, position, other):
     given = list(data(CASES["groups"])[op])
     given[position] = np.ones(other, np.float32)
-    (body,) = op.op.kernels["numpy"]
+    (body,) = op.op.kernels["cpu"]
     statics = dict(zip(op.op.statics, given[len(op.op.inputs) :], strict=True))
     assert body(np, *given[: len(op.op.inputs)], **statics) is NotImplemented

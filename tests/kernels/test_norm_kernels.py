@@ -52,7 +52,7 @@ def channels(shape, axes):
 def both(name, *arrays, **statics):
     """What the kernel gives, and the op's own forward."""
     op = registry[name]
-    (kernel,) = op.kernels["numpy"]
+    (kernel,) = op.kernels["cpu"]
     found = kernel(np, *arrays, **statics)
     assert found is not NotImplemented, "not served"
     return found, op.forward(np, *arrays, **statics)
@@ -276,7 +276,7 @@ def test_one_thread_and_several_give_the_same_bits(size, monkeypatch):
 @pytest.mark.parametrize("shape", [(5, 4), (5, 4, 3, 3)], ids=str)
 def test_other_memory_and_dtypes_run_on_the_forward(shape):
     axes, ones = (0, *range(2, len(shape))), np.ones(4, np.float32)
-    (kernel,) = registry["batch_norm"].kernels["numpy"]
+    (kernel,) = registry["batch_norm"].kernels["cpu"]
     x = drawn(shape, np.float32)
     odd = {
         "float16": (x.astype(np.float16), ones, ones),

@@ -28,7 +28,7 @@ def assert_close(found, exact, terms):
 
 
 def kernel_of(op):
-    return op.op.kernels["numpy"][0]
+    return op.op.kernels["cpu"][0]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
