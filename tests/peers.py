@@ -210,8 +210,9 @@ def linear_grad(x, w, dy):
 
 
 def linear_weight_grad(x, dy):
-    rows, columns = dy.flatten(0, -2), x.flatten(0, -2)
-    return rows.T @ columns, rows.sum(0)
+    n = math.prod(x.shape[:-1])
+    rows = dy.reshape(n, dy.shape[-1])
+    return rows.T @ x.reshape(n, x.shape[-1]), rows.sum(0)
 
 
 def conv2d_input(x, w, size, geometry):

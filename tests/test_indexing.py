@@ -98,7 +98,7 @@ def test_writing_is_the_same_on_a_gpu(data, standin_once):
         assert not hidden_copies
         results.append([t.numpy() for t in (y, *level, *second, read, a)])
     for here, there in zip(*results, strict=True):
-        np.testing.assert_array_equal(here, there)
+        assert_close(here, there, size=x.size)  # a broadcast v's gradient is a sum, rounded
 
 
 @pytest.fixture(scope="module")
