@@ -105,9 +105,11 @@ def check_affine(name: str, weight: Tensor, ndim: int, bias: Tensor | None) -> N
         ShapeError: they are not.
     """
     check_floating(name, weight)
-    if weight.ndim != ndim:
+    shape = weight.shape
+    if len(shape) != ndim:
         raise ShapeError(f"{name} got a weight of shape {weight.shape}: it must have {ndim} axes")
-    check_bias(name, bias, weight.shape[0], f"a weight of shape {weight.shape}")
+    if bias is not None:
+        check_bias(name, bias, shape[0], f"a weight of shape {shape}")
 
 
 def check_bias(name: str, bias: Tensor | None, outputs: int, beside: str) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ...dtypes import is_whole
 from ...errors import DTypeError, ShapeError
 from ...ops import loss as ops
@@ -15,6 +17,8 @@ from ...ops.piecewise import where
 from ...tensor import Tensor
 from ..checks import REDUCTIONS, check_choice, check_floating, number
 from .loss import reduced
+
+UNSIGNED = {n: np.dtype(f"u{n}") for n in (1, 2, 4, 8)}  # by their bytes
 
 
 def nll_loss(
@@ -199,8 +203,8 @@ def _check_label_values(labels: Tensor, classes: int, ignore_index: int) -> None
     if labels.device != "cpu":
         return
     values = labels.array
-    # read as unsigned, negative labels are large: one comparison finds whether to look closer
-    if not (values.view(f"u{values.itemsize}") >= classes).any():
+    # read as unsigned, negative labels are large: the largest tells whether to look closer
+    if values.size and np.maximum.reduce(values.view(UNSIGNED[values.itemsize]), None) < classes:
         return
     wrong = (values != ignore_index) & ((values < 0) | (values >= classes))
     if wrong.any():
