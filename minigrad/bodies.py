@@ -45,12 +45,9 @@ def _loading(op: Op, every: Iterable[Op]) -> Body:
 
 def _with_kernels(op: Op) -> Body:
     """The kernels and the forward as one function: straight-line text, as everything per call."""
-    bodies = {
-        f"{place}_kernel{i}": kernel
-        for place, found in op.kernels.items()
-        for i, kernel in enumerate(found)
-    }
-    space: dict[str, Any] = {"PLACES": PLACES, "kernels_on": kernels_on, "plain": op.forward, **bodies}
+    space: dict[str, Any] = {"PLACES": PLACES, "kernels_on": kernels_on, "plain": op.forward}
+    for place, found in op.kernels.items():
+        space |= {f"{place}_kernel{i}": kernel for i, kernel in enumerate(found)}
     exec(codegen.with_kernels(op), space)
     run: Body = space["run"]
     return run

@@ -193,7 +193,8 @@ class Optimizer:
         if not _alike(array, grad):
             mend = "set it to one that fits, or call zero_grad() and backward() anew"
             self._refuse(array, grad, "a gradient", mend)
-        for kept in self.state.get(p, {}).values():
+        state = self.state.get(p)
+        for kept in state.values() if state else ():
             if isinstance(kept, Tensor) and not _alike(array, kept):
                 mend = f"{self.name}.load_state_dict({self.name}.state_dict()) moves it there"
                 self._refuse(array, kept, "a state", mend)
@@ -269,8 +270,9 @@ def buffer(state: dict[str, Any], name: str, p: Array, value: float = 0.0) -> Ar
 def _alike(array: Array, t: Tensor) -> bool:
     """Whether a tensor is of an array's shape, dtype and kind."""
     other = t.array
-    same: bool = other.shape == array.shape and other.dtype == array.dtype
-    return same and type(other) is type(array)
+    if type(other) is not type(array) or other.shape != array.shape:
+        return False
+    return other.dtype is array.dtype or bool(other.dtype == array.dtype)
 
 
 def _plain(value: Any) -> Any:
