@@ -4,7 +4,8 @@ A block is some images, or some rows of one image: its frame, its patches and it
 are used while they are in a core's cache, and the product runs on the core that made them.  Blocks
 are a matter of the shapes alone, so that a result does not depend on the number of threads.
 
-3×3 kernels with many channels go another way, which has less to multiply (winograd.py).
+3×3 kernels with many channels go another way, which has less to multiply (winograd.py), and small
+images one with less to copy (rows.py).
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from numba import get_num_threads
 from ..memory import empty
 from ..ops import conv as ops
 from ..ops.frames import frame_of
-from . import blas, winograd
+from ..ops.rows import turned
+from . import blas, rows, winograd
 from .blocks import (
     forward_all,
     forward_blocks,
@@ -113,8 +115,8 @@ def _by_group(x: Any, groups: int) -> Any:
 def _convolved(x: Any, w: Any, bias: Any, geometry: Any) -> Any:
     """conv2d(x, w) + bias, by whichever way suits the shapes."""
     n, o, groups = len(x), len(w), geometry.groups
-    weights = np.ascontiguousarray(w.reshape(groups, o // groups, -1))
     if _bare(x.shape[2:], w.shape[2:], geometry):
+        weights = np.ascontiguousarray(w.reshape(groups, o // groups, -1))
         y = empty((n, o, *x.shape[2:]), x.dtype)
         with blas.one_thread_each():
             pixels_forward(_by_group(x, groups), weights, bias, _by_group(y, groups))
@@ -124,6 +126,11 @@ def _convolved(x: Any, w: Any, bias: Any, geometry: Any) -> Any:
         y = winograd.convolved(x, w, bias, geometry)
         if y is not None:
             return y
+    each, *kernel = w.shape[1:]
+    along = rows.plan_for(each, o // groups, x.shape[2:], tuple(kernel), geometry, x.itemsize)
+    if along is not None:
+        return rows.convolved(x, w, bias, geometry, along)
+    weights = np.ascontiguousarray(w.reshape(groups, o // groups, -1))
     plan = _plan(n, w.shape[1], x.shape[2:], w.shape[2:], geometry, x.itemsize, False)
     y = empty((n, o, *plan.frame[10:12]), x.dtype)
     rooms = _rooms(plan, plan.blocks, sum(weights.shape[1:]), x.dtype)
@@ -149,33 +156,14 @@ def _(xp, x, w, b, *, geometry):
     return _convolved(x, w, np.ascontiguousarray(b), geometry)
 
 
-def _turned(x: Any, w: Any, size: Any, geometry: Any) -> Any:
-    """With stride 1: the kernels turned by 180° and the geometry with which they give dx, or None.
-
-    Where there are many more outputs than inputs, it is less work to add patches of dx up than to
-    make patches of dy.
-    """
-    (o, each), kernel, groups = w.shape[:2], w.shape[2:], geometry.groups
-    if geometry.stride != (1, 1) or (o // groups > 2 * each and kernel != (1, 1)):
-        return None
-    spans = [d * (k - 1) for d, k in zip(geometry.dilation, kernel, strict=True)]
-    before = [span - pair[0] for span, pair in zip(spans, geometry.padding, strict=True)]
-    after = [n - m + s - b for n, m, s, b in zip(size, x.shape[2:], spans, before, strict=True)]
-    if min(*before, *after) < 0:
-        return None
-    turned = w.reshape(groups, o // groups, each, *kernel)[..., ::-1, ::-1].swapaxes(1, 2)
-    padding = tuple(zip(before, after, strict=True))
-    return turned.reshape(each * groups, o // groups, *kernel), geometry._replace(padding=padding)
-
-
 @ops.conv2d_input.kernel("cpu", needs="numba")
 def _(xp, x, w, *, size, geometry):
     # zeros of gaps and borders times infinity would not be zero
     wanted = *x.shape[:1], math.prod(w.shape[1:2]) * geometry.groups, *size
     if not _served(wanted, w, x, geometry) or not np.isfinite(w).all():
         return NotImplemented
-    if turned := _turned(x, w, size, geometry):
-        weights, other = turned
+    if found := turned(x, w, size, geometry):
+        weights, other = found
         return _convolved(x, weights, np.zeros(len(weights), x.dtype), other)
     (n, o), groups = x.shape[:2], geometry.groups
     x, weights = np.ascontiguousarray(x), w.reshape(groups, o // groups, -1)
@@ -204,8 +192,12 @@ def _(xp, x, dy, *, kernel, geometry):
         dw = winograd.weighed(x, dy, geometry)
         if dw is not None:
             return dw
-    shape = groups, o // groups, c // groups * math.prod(kernel)
-    plan = _plan(n, c // groups, x.shape[2:], tuple(kernel), geometry, x.itemsize, False)
+    each, outputs = c // groups, o // groups
+    along = rows.plan_for(each, outputs, x.shape[2:], tuple(kernel), geometry, x.itemsize)
+    if along is not None and 2 * each * along.taps >= outputs:  # else turning dy is most of it
+        return rows.weighed(x, dy, kernel, geometry, along)
+    shape = groups, outputs, each * math.prod(kernel)
+    plan = _plan(n, each, x.shape[2:], tuple(kernel), geometry, x.itemsize, False)
     bare = _bare(x.shape[2:], kernel, geometry)
     parts = max(1, min(n if bare else plan.blocks, PARTS, MOST_SUMMED // math.prod(shape)))
     sums = empty((parts, *shape), x.dtype)
@@ -218,4 +210,4 @@ def _(xp, x, dy, *, kernel, geometry):
     dw = np.add.reduce(sums, axis=0)
     if not bare and not np.isfinite(dw).all():  # the gaps' zeros may have met an infinity
         return NotImplemented
-    return dw.reshape(o, c // groups, *kernel)
+    return dw.reshape(o, each, *kernel)

@@ -8,7 +8,8 @@ With y = conv2d(x, w), each is linear in both of its inputs, so every order exis
 
 Images are taken block by block, and of large ones some positions at a time, so that the patch
 matrix stays near `BLOCK_BYTES`, with one matrix product each (frames.py tells how patches are
-made): memory is bounded, and on the CPU the matrix stays in cache.  1×1 kernels need no patches.
+made): memory is bounded, and on the CPU the matrix stays in cache.  1×1 kernels need no patches,
+and small images that keep their width only those along rows (rows.py).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from ..op import fused, op
 from ..samples import anything
 from .frames import Room, frame_of
 from .reduce import sum as total
+from .rows import convolve, suits, turned, weigh
 from .shape import reshape
 
 BLOCK_BYTES = 2 << 20  # the patch matrix of a block fills about a core's share of cache
@@ -103,6 +105,9 @@ def _convolved(xp, x, w, geometry, b=None):
             if b is not None:
                 out += offsets
         return y
+    if xp is np and suits(x, w, y, kernel, geometry):
+        convolve(x, w, offsets, geometry, y)
+        return y
     room, images, step = _room(xp, x, x.shape[2:], w.shape, geometry)
     for block in range(0, n, images):
         out = y[block : block + images]
@@ -180,6 +185,10 @@ def conv2d_input(xp, x, w, *, size, geometry):
         return y
     # zeros in the gaps stay zeros if the weights are finite; NumPy alone can tell at no cost
     exact = xp is np and bool(np.isfinite(w).all())
+    found = turned(x, w, size, geometry) if exact else None
+    if found and suits(x, found[0], y, kernel, found[1]):
+        convolve(x, found[0], 0, found[1], y)
+        return y
     room, images, step = _room(xp, x, size, w.shape, geometry)
     for block in range(0, n, images):
         out = y[block : block + images]
@@ -217,6 +226,8 @@ def conv2d_weight(xp, x, dy, *, kernel, geometry):
         pairs = zip(_by_pixel(dy, groups), _by_pixel(x, groups), strict=True)
         dw = _added(xp, ((g, image) for g, image in pairs), shape, groups, x, dy)
         return dw.reshape(shape)
+    if xp is np and suits(x, dy, dy, kernel, geometry):
+        return weigh(x, dy, kernel, geometry)
     dw = _added(xp, _pairs(xp, x, dy, shape, geometry, xp is not np), shape, groups, x, dy)
     if xp is np and not np.isfinite(dw).all():  # a gap's zeros may have met an infinity
         dw = _added(xp, _pairs(xp, x, dy, shape, geometry, True), shape, groups, x, dy)

@@ -28,6 +28,14 @@ CASES = {  # images, channels, outputs, size, kernel, then stride, padding, dila
     "one pixel": (1, 1, 1, (1, 1), (1, 1), (1, 1), NONE, (1, 1), 1),
     "many small images": (65, 1, 16, (8, 8), (3, 3), (1, 1), SAME, (1, 1), 1),
     "a last block of one image": (65, 6, 5, (8, 7), (3, 3), (1, 1), SAME, (1, 1), 1),
+    "many small images, work for two": (65, 16, 32, (8, 8), (3, 3), (1, 1), SAME, (1, 1), 1),
+    "small images that shrink": (65, 6, 5, (8, 7), (3, 3), (1, 1), NONE, (1, 1), 1),
+    "more outputs than inputs, shrinking": (9, 3, 20, (9, 10), (3, 3), (1, 1), NONE, (1, 1), 1),
+    "as wide, with more rows": (5, 3, 4, (6, 5), (3, 3), (1, 1), ((3, 0), (1, 1)), (1, 1), 1),
+    "as wide, uneven, dilated": (5, 4, 6, (6, 7), (2, 3), (1, 1), ((0, 2), (1, 3)), (2, 2), 2),
+    "all padding on one side": (5, 4, 6, (6, 7), (3, 3), (1, 1), ((2, 0), (0, 2)), (1, 1), 1),
+    "narrower than the kernel": (4, 3, 2, (20, 1), (3, 5), (1, 1), ((1, 1), (2, 2)), (1, 1), 1),
+    "1x1 of small images": (9, 5, 7, (6, 7), (1, 1), (1, 1), NONE, (1, 1), 1),
     "tiles of rows": (2, 40, 3, (67, 31), (3, 3), (1, 1), SAME, (1, 1), 1),
     "tiles, stride 2": (3, 48, 5, (65, 40), (3, 3), (2, 2), SAME, (1, 1), 1),
     "more outputs than inputs": (9, 3, 20, (9, 10), (3, 3), (1, 1), SAME, (1, 1), 1),
@@ -47,6 +55,13 @@ CASES = {  # images, channels, outputs, size, kernel, then stride, padding, dila
     "Winograd, uneven padding": (9, 32, 32, (4, 5), (3, 3), (1, 1), ((1, 2), (2, 0)), (1, 1), 1),
     "no images": (0, 2, 3, (5, 5), (3, 3), (1, 1), SAME, (1, 1), 1),
 }  # fmt: skip
+WAYS = [
+    "groups",
+    "tiles, stride 2",
+    "Winograd, odd sides",
+    "1x1",
+    "many small images, work for two",
+]
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
 
@@ -104,7 +119,7 @@ def test_the_number_of_threads_changes_no_bit(case):
         numba.set_num_threads(several)
 
 
-@pytest.mark.parametrize("name", ["groups", "tiles, stride 2", "Winograd, odd sides", "1x1"])
+@pytest.mark.parametrize("name", WAYS)
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("position", [0, 1])
 def test_what_is_not_finite_stays_where_it_belongs(name, value, position):
@@ -135,7 +150,7 @@ def test_images_far_from_zero_cost_no_more_digits_than_their_size_does(name, mea
     assert (np.abs(y - z) <= 4e-7 * size_of_terms).all()
 
 
-@pytest.mark.parametrize("name", ["groups", "tiles, stride 2", "Winograd, odd sides", "1x1"])
+@pytest.mark.parametrize("name", WAYS)
 def test_inputs_that_are_not_contiguous(name):
     for op, given in data(CASES[name]).items():
         turned = [
