@@ -25,7 +25,7 @@ def _mapped(on_one, on_many, *arrays):
     """What a kernel makes of arrays of one shape and dtype, in C's order; else NotImplemented."""
     x = arrays[0]
     for a in arrays:
-        if a.dtype is not x.dtype or a.shape != x.shape or not a.flags.c_contiguous:
+        if a.dtype != x.dtype or a.shape != x.shape or not a.flags.c_contiguous:
             return NotImplemented
     y = empty(x.shape, x.dtype)
     (on_one if x.size <= SMALL else on_many)(*[a.ravel() for a in arrays], y.ravel())

@@ -51,7 +51,7 @@ def as_taken(array: Any) -> Any:
 
 def beside(array: Any, x: Any) -> Any:
     """An array of x's shape and dtype, as the loops take it."""
-    if type(array) is not np.ndarray or array.dtype is not x.dtype or array.shape != x.shape:
+    if type(array) is not np.ndarray or array.dtype != x.dtype or array.shape != x.shape:
         raise NotServedError
     return array if array.flags.carray else as_taken(array)
 
@@ -59,7 +59,7 @@ def beside(array: Any, x: Any) -> Any:
 def weights(value: Any, n: int, dtype: Any) -> Any:
     """n weights, as the loops take them; a number is repeated."""
     if type(value) is np.ndarray:
-        if value.dtype is not dtype or value.shape != (n,):
+        if value.dtype != dtype or value.shape != (n,):
             raise NotServedError
         return value if value.flags.carray else as_taken(value)
     if isinstance(value, int | float):
@@ -86,10 +86,15 @@ def sets_of(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, int, in
 
 
 def opened(hint: Any) -> list[Any]:
-    """The arrays of a hint, flat, as the loops take them."""
+    """The arrays of a hint, as the loops take them."""
     if hint is None:
         raise NotServedError
-    return [each if each.ndim == 1 else each.reshape(-1) for each in map(as_taken, hint)]
+    return [each if each.flags.carray else as_taken(each) for each in hint]
+
+
+def matrix(array: Any, n: int) -> Any:
+    """An array of rows of n numbers."""
+    return array if array.ndim == 2 else array.reshape(-1, n)
 
 
 # ---- batch norm ----------------------------------------------------------------------------------
@@ -114,32 +119,26 @@ def normalised(x: Any, gamma: Any, beta: Any, axes: Any, eps: float, relu: bool)
         gamma, beta = weights(gamma, n, dtype), weights(beta, n, dtype)
     except NotServedError:
         return NotImplemented
-    y, found = empty(x.shape, dtype), statistics(n, dtype)
+    y, kept = empty(x.shape, dtype), kept_shape(x.shape, axes)
+    found, hint = statistics(n, dtype, kept)
     if length == 1:
-        large = x.size > SMALL
-        measure = norms_rows.large_statistics if large else norms_rows.small_statistics
-        write = norms_rows.large_line if large else norms_rows.small_line
-        rows = x.reshape(count, n)
-        measure(rows, float(eps), *found)
-        write(rows, gamma, beta, LEAST[relu], y.reshape(count, n), *found[2:])
+        run = norms_rows.large_forward if x.size > SMALL else norms_rows.small_forward
+        by_row = [matrix(each, n) for each in hint]
+        options = float(eps), LEAST[relu]
+        run(matrix(x, n), gamma, beta, *options, matrix(y, n), *found, *by_row)
     else:
         run = norms_channels.large_forward if x.size > SMALL else norms_channels.small_forward
         affine, rows = (gamma.reshape(-1, 1), beta.reshape(-1, 1)), (-1, length)
+        by_set = [each.reshape(-1) for each in hint]
         options = float(eps), LEAST[relu]
-        run(x.reshape(rows), inner, count, *affine, *options, y.reshape(rows), *found)
-    return outputs(y, found, kept_shape(x.shape, axes))
+        run(x.reshape(rows), inner, count, *affine, *options, y.reshape(rows), *found, *by_set)
+    return (y, *found), hint
 
 
-def statistics(n: int, dtype: Any) -> tuple[Any, ...]:
-    """Memory for mean, variance, and the hint's m, d and r."""
-    narrow = [np.empty(n, dtype) for _ in range(4)]
-    return *narrow, np.empty(n)
-
-
-def outputs(y: Any, found: Any, kept: tuple[int, ...]) -> Any:
-    """Outputs and hint."""
-    mean, var, m, d, r = found
-    return (y, mean, var), Hint(m.reshape(kept), d.reshape(kept), r.reshape(kept))
+def statistics(n: int, dtype: Any, kept: tuple[int, ...]) -> tuple[Any, Hint]:
+    """Memory for mean and variance (n,), and for the hint, of the shape that axes left."""
+    found = np.empty(n, dtype), np.empty(n, dtype)
+    return found, Hint(np.empty(kept, dtype), np.empty(kept, dtype), np.empty(kept))
 
 
 @batch_norm_grad.kernel("cpu", needs="numba")
@@ -181,14 +180,15 @@ def gradients(
     options = LIMIT[relu], wants_dx
     if length == 1:
         run = norms_rows.large_backward if x.size > SMALL else norms_rows.small_backward
-        x, out, dy, to = (each.reshape(count, n) for each in (x, out, dy, dx))
+        x, out, dy, m, d, r, to = (matrix(each, n) for each in (x, out, dy, *given, dx))
         dgamma, dbeta = np.empty(n, dtype), np.empty(n, dtype)
-        run(x, out, dy, gamma, *options, *given, to, dgamma, dbeta)
+        run(x, out, dy, gamma, *options, m, d, r, to, dgamma, dbeta)
         return dx, dgamma, dbeta
     run = norms_channels.large_backward if x.size > SMALL else norms_channels.small_backward
     x, out, dy, to = (each.reshape(-1, length) for each in (x, out, dy, dx))
+    by_set = [each.reshape(-1) for each in given]
     dgamma, dbeta = np.empty((n, 1)), np.empty((n, 1))
-    run(x, inner, count, out, dy, gamma.reshape(-1, 1), *options, *given, to, dgamma, dbeta)
+    run(x, inner, count, out, dy, gamma.reshape(-1, 1), *options, *by_set, to, dgamma, dbeta)
     return dx, dgamma.reshape(-1).astype(dtype), dbeta.reshape(-1).astype(dtype)
 
 
@@ -217,8 +217,8 @@ def evaluated(
     given = m, d, 1 / np.sqrt(var.astype(DOUBLE) + eps)
     if length == 1:
         run = norms_rows.large_line if x.size > SMALL else norms_rows.small_line
-        matrix = count, n
-        run(x.reshape(matrix), gamma, beta, LEAST[relu], y.reshape(matrix), *given)
+        by_row = [matrix(each, n) for each in given]
+        run(matrix(x, n), gamma, beta, LEAST[relu], matrix(y, n), *by_row)
     else:
         run = norms_channels.large_line if x.size > SMALL else norms_channels.small_line
         affine, rows = (gamma.reshape(-1, 1), beta.reshape(-1, 1)), (-1, length)
@@ -255,17 +255,18 @@ def _(xp, x, gamma, beta, *, axes, along, eps):
     except NotServedError:
         return NotImplemented
     kept = kept_shape(x.shape, axes)
-    y, found = empty(x.shape, dtype), statistics(math.prod(kept), dtype)
+    y, (found, hint) = empty(x.shape, dtype), statistics(math.prod(kept), dtype, kept)
+    by_set = [each.reshape(-1) for each in hint]
     if by_row:
         run = norms_channels.large_forward if x.size > SMALL else norms_channels.small_forward
         rows = -1, length
         options = float(eps), LEAST[False]
-        run(x.reshape(rows), 1, own, *affine, *options, y.reshape(rows), *found)
+        run(x.reshape(rows), 1, own, *affine, *options, y.reshape(rows), *found, *by_set)
     else:
         run = norms_layers.large_forward if x.size > SMALL else norms_layers.small_forward
         rows = len(found[0]), -1
-        run(x.reshape(rows), *affine, float(eps), y.reshape(rows), *found)
-    return outputs(y, found, kept)
+        run(x.reshape(rows), *affine, float(eps), y.reshape(rows), *found, *by_set)
+    return (y, *found), hint
 
 
 @layer_norm_grad.kernel("cpu", needs="numba")
@@ -276,7 +277,7 @@ def _(xp, x, gamma, dy, *, axes, along, eps, hint=None):
         by_row = along != axes and length > 1
         many = places * own * (1 if by_row or along != axes else length)
         gamma, dy = weights(gamma, many, dtype).reshape(places, -1), beside(dy, x)
-        given = opened(hint)
+        given = [each.reshape(-1) for each in opened(hint)]
     except NotServedError:
         return NotImplemented
     dx = empty(x.shape, dtype)

@@ -137,7 +137,7 @@ def _served(x, *others):
     """Whether there are products for such arrays."""
     fit = available and x.dtype in FLOATS and x.size
     for other in others:
-        fit = fit and other.dtype is x.dtype and other.size
+        fit = fit and other.dtype == x.dtype and other.size
     return fit
 
 

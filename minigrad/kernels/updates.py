@@ -21,7 +21,7 @@ def serves(*arrays):
     """Whether the kernels take these arrays, of one shape: one dtype, C's order, writeable."""
     number = arrays[0].dtype
     for a in arrays:
-        if type(a) is not np.ndarray or a.dtype is not number or not a.flags.carray:
+        if type(a) is not np.ndarray or a.dtype != number or not a.flags.carray:
             return False
     return number in FLOATS
 

@@ -84,7 +84,7 @@ def total(xp, x, axes):
 
     Integers and booleans give NumPy's own dtypes.
     """
-    if axes == FIRST and xp is np and x.ndim == 2 and x.dtype is SINGLE and 0 < len(x) <= BLOCK:
+    if axes == FIRST and xp is np and x.ndim == 2 and x.dtype == SINGLE and 0 < len(x) <= BLOCK:
         return _ones(len(x), SINGLE).dot(x).astype(np.float64)  # by far the most frequent
     if x.dtype.kind != "f":
         return xp.add.reduce(x, axis=axes, keepdims=True)

@@ -1,5 +1,7 @@
 """The kernels of the normalisations, beside the ops' own forwards and float64."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -132,10 +134,13 @@ def test_a_large_mean_costs_no_digits(shape, mean):
 @pytest.mark.parametrize("shape", [(20000, 4), (3000, 4, 9, 9)], ids=str)
 def test_a_beginning_far_from_the_mean_costs_no_digits(shape):
     x = drawn(shape, np.float32, 1, 1e4)
-    x[: 32 if len(shape) == 2 else 1] = 0  # what the shift is the mean of
+    far = 32 if len(shape) == 2 else 1
+    x[:far] = 0  # what the shift is the mean of
     statics = {"axes": (0, *range(2, len(shape))), "eps": 1e-5}
-    ((_, _, var), _), _ = both("batch_norm", x, 1.0, 0.0, **statics)
+    ((y, _, var), _), _ = both("batch_norm", x, 1.0, 0.0, **statics)
     assert_close(var, x.var(statics["axes"], dtype=np.float64).astype(np.float32), 5e-7)
+    (exact, _, _), _ = registry["batch_norm"].forward(np, x.astype(float), 1.0, 0.0, **statics)
+    assert_close(y[far:], exact[far:].astype(np.float32), 5e-7)
 
 
 @pytest.mark.parametrize("constant", [0.0, 1e-45, 0.1, -100.1, 1e7 + 1, 3.3e12, 1.7e30])
@@ -302,6 +307,46 @@ def test_read_only_input_and_a_repeated_gradient_are_served():
     assert np.abs(found[0]).max() <= PROMISED
     assert_close(found[2], expected[2])
     assert not x.flags.writeable
+
+
+@pytest.mark.parametrize("name", ["batch_norm", "layer_norm"])
+def test_unpickled_arrays_are_served(name):
+    x, weight, bias = drawn((6, 4), np.float32), drawn(4, np.float32, 1), drawn(4, np.float32, 2)
+    statics = {"axes": (0,), "eps": 1e-5}
+    if name == "layer_norm":
+        statics = {"axes": (1,), "along": (1,), "eps": 1e-5}
+    found, _ = both(name, x, weight, bias, **statics)
+    loaded = [pickle.loads(pickle.dumps(each)) for each in (weight, bias)]
+    same, _ = both(name, x, *loaded, **statics)
+    dy = pickle.loads(pickle.dumps(x))
+    both(f"{name}_grad", x, loaded[0], dy, hint=found[1], **statics)
+    np.testing.assert_array_equal(found[0][0], same[0][0])
+
+
+@pytest.mark.parametrize("shape", [(6, 3), (37, 130), (6, 3, 5, 7)], ids=str)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_no_bit_depends_on_where_arrays_begin(shape, dtype):
+    arrays = [drawn(shape, dtype), drawn(shape[1], dtype, 1), drawn(shape[1], dtype, 2)]
+    dy, statics = drawn(shape, dtype, 3), {"axes": (0, *range(2, len(shape))), "eps": 1e-5}
+
+    def run(offset):
+        x, weight, bias, dy_ = (placed(each, offset) for each in (*arrays, dy))
+        (outputs, hint), _ = both("batch_norm", x, weight, bias, **statics)
+        return [*outputs, *both("batch_norm_grad", x, weight, dy_, hint=hint, **statics)[0]]
+
+    expected = run(0)
+    for offset in (1, 3, 6):
+        for a, b in zip(run(offset), expected, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def placed(array, offset):
+    """A copy that begins some numbers after a cache line does."""
+    memory = np.empty(array.size + 32, array.dtype)
+    start = -memory.ctypes.data % 64 // array.itemsize + offset
+    copy = memory[start : start + array.size].reshape(array.shape)
+    copy[...] = array
+    return copy
 
 
 def test_kernels_may_be_switched_off_between_forward_and_backward():
