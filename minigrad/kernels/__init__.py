@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 import warnings
 from typing import Any
 
@@ -65,9 +66,13 @@ forked = False
 def waits_for_kernels(op_name: str) -> bool:
     """Whether an op has kernels that could be loaded, and are not yet."""
     module = MODULES.get(op_name)
-    if module is None or module in _loaded or forked:
-        return False
-    return backend.installed("numba")
+    return module is not None and module not in _loaded and _can_compile()
+
+
+def _can_compile() -> bool:
+    """Whether there is Numba, and it may compile: interpreted, kernels would be no use."""
+    disabled = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
+    return not forked and not disabled and backend.installed("numba")
 
 
 def load_kernels(op_name: str) -> None:
@@ -80,16 +85,16 @@ def load_kernels(op_name: str) -> None:
 @functools.cache
 def optimizer_steps() -> Any:
     """The module with the steps of optimisers, which are no ops; None without Numba."""
-    return _imported("updates") if backend.installed("numba") and not forked else None
+    return _imported("updates") if _can_compile() else None
 
 
 def _imported(module: str) -> Any:
     try:
         return importlib.import_module(f"{__name__}.{module}")
-    except ImportError as error:
+    except Exception as error:  # a broken Numba may raise anything, and nothing depends on it
         warnings.warn(
-            f"Numba is installed but cannot be used ({error}): ops run without kernels, which is "
-            "slower; MINIGRAD_KERNELS=off silences this",
+            f"Numba is installed but cannot be used ({type(error).__name__}: {error}): ops run "
+            "without kernels, which is slower; MINIGRAD_KERNELS=off silences this",
             stacklevel=3,
         )
         return None

@@ -10,6 +10,7 @@ that would need it run on their forwards.
 from __future__ import annotations
 
 import ctypes
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ def _library() -> ctypes.CDLL | None:
     home = Path(np.__file__).parent
     for folder in (home.parent / "numpy.libs", home / ".dylibs"):
         for file in sorted(folder.glob("libscipy_openblas64_*")):
-            return ctypes.CDLL(str(file))
+            with suppress(OSError):  # then there is none
+                return ctypes.CDLL(str(file))
     return None
 
 

@@ -120,6 +120,8 @@ def _(xp, x, labels, *, ignore_index, reduction):
         return NotImplemented
     if not x.flags.c_contiguous or abs(ignore_index) > MOST:
         return NotImplemented
+    if labels.dtype.kind not in "iu":
+        return NotImplemented
     if labels.dtype != np.int64 or not labels.flags.c_contiguous:
         if labels.dtype.kind == "u" and labels.itemsize == 8:
             return NotImplemented  # its largest numbers would become negative

@@ -85,9 +85,9 @@ def sets_of(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, int, in
     return inner, count, length
 
 
-def opened(hint: Any) -> list[Any]:
-    """The arrays of a hint, as the loops take them."""
-    if hint is None:
+def opened(hint: Any, sets: int) -> list[Any]:
+    """The arrays of a hint about so many sets, as the loops take them."""
+    if hint is None or [each.size for each in hint] != [sets] * 3:
         raise NotServedError
     return [each if each.flags.carray else as_taken(each) for each in hint]
 
@@ -173,7 +173,7 @@ def gradients(
         inner, count, length = sets_of(x.shape, axes)
         n = x.size // (count * length)
         gamma, out, dy = weights(gamma, n, dtype), beside(out, x), beside(dy, x)
-        given = opened(hint)
+        given = opened(hint, n)
     except NotServedError:
         return NotImplemented
     dx = empty(x.shape, dtype) if wants_dx else x
@@ -188,7 +188,9 @@ def gradients(
     x, out, dy, to = (each.reshape(-1, length) for each in (x, out, dy, dx))
     by_set = [each.reshape(-1) for each in given]
     dgamma, dbeta = np.empty((n, 1)), np.empty((n, 1))
-    run(x, inner, count, out, dy, gamma.reshape(-1, 1), *options, *by_set, to, dgamma, dbeta)
+    through = out if relu else None
+    gamma = gamma.reshape(-1, 1)
+    run(x, inner, count, through, dy, gamma, wants_dx, *by_set, to, dgamma, dbeta)
     return dx, dgamma.reshape(-1).astype(dtype), dbeta.reshape(-1).astype(dtype)
 
 
@@ -277,16 +279,16 @@ def _(xp, x, gamma, dy, *, axes, along, eps, hint=None):
         by_row = along != axes and length > 1
         many = places * own * (1 if by_row or along != axes else length)
         gamma, dy = weights(gamma, many, dtype).reshape(places, -1), beside(dy, x)
-        given = [each.reshape(-1) for each in opened(hint)]
+        sets = math.prod(kept_shape(x.shape, axes))
+        given = [each.reshape(-1) for each in opened(hint, sets)]
     except NotServedError:
         return NotImplemented
     dx = empty(x.shape, dtype)
     if by_row:
         run = norms_channels.large_backward if x.size > SMALL else norms_channels.small_backward
-        sets, options = len(given[0]), (LIMIT[False], True)
         shares = dgamma, dbeta = np.empty((2, sets, own))
         x, dy, to = (each.reshape(-1, length) for each in (x, dy, dx))
-        run(x, 1, own, x, dy, gamma, *options, *given, to, *shares)
+        run(x, 1, own, None, dy, gamma, True, *given, to, *shares)
         dgamma, dbeta = (np.add.reduce(each.reshape(-1, many)) for each in (dgamma, dbeta))
     else:
         run = norms_layers.large_backward if x.size > SMALL else norms_layers.small_backward

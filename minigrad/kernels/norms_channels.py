@@ -7,7 +7,8 @@ of the matrix of weights: with one for all of it, or one for each of its rows; s
 differ by a multiple of `len(gamma)` share it.
 
 Spans of a row are summed in x's dtype, all else in float64.  The shift is that of norms_rows.py,
-which tells of `least` and `limit` too.
+which tells of `least` too.  `out`, relu's output, is None where there was no relu: Numba compiles
+one text for each, and h is what relu let through of dy.
 """
 
 from __future__ import annotations
@@ -37,11 +38,21 @@ def span_sums(x, m):
 
 
 @inlined
-def span_grad_sums(x, out, dy, m, limit):
-    """Σ h and Σ h (x - m)."""
+def span_grad_sums(x, dy, m):
+    """Σ dy and Σ dy (x - m)."""
+    s = t = x.dtype.type(0)
+    for i in range(x.size):
+        s += dy[i]
+        t += dy[i] * (x[i] - m)
+    return s, t
+
+
+@inlined
+def span_relu_grad_sums(x, out, dy, m):
+    """The same of what relu let through."""
     s = t = zero = x.dtype.type(0)
     for i in range(x.size):
-        h = zero if out[i] <= limit else dy[i]
+        h = zero if out[i] <= zero else dy[i]
         s += h
         t += h * (x[i] - m)
     return s, t
@@ -58,12 +69,15 @@ def row_sums(x, k, m):
 
 
 @inlined
-def row_grad_sums(x, out, dy, k, m, limit):
+def row_grad_sums(x, out, dy, k, m):
     """Σ h and Σ h (x - m) of row k."""
     s = t = 0.0
     for at in range(0, x.shape[1], SPAN):
         to = at + SPAN
-        a, b = span_grad_sums(x[k, at:to], out[k, at:to], dy[k, at:to], m, limit)
+        if out is None:
+            a, b = span_grad_sums(x[k, at:to], dy[k, at:to], m)
+        else:
+            a, b = span_relu_grad_sums(x[k, at:to], out[k, at:to], dy[k, at:to], m)
         s, t = s + a, t + b
     return s, t
 
@@ -77,12 +91,16 @@ def row_line(x, k, m, scale, shift, least, y):
 
 
 @inlined
-def row_dx(x, out, dy, k, m, slope, scale, shift, limit, dx):
+def row_dx(x, out, dy, k, m, slope, scale, shift, dx):
     """(x - m) · slope + h · scale + shift in row k."""
-    zero = x.dtype.type(0)
-    for i in range(x.shape[1]):
-        h = zero if out[k, i] <= limit else dy[k, i]
-        dx[k, i] = (x[k, i] - m) * slope + h * scale + shift
+    if out is None:
+        for i in range(x.shape[1]):
+            dx[k, i] = (x[k, i] - m) * slope + dy[k, i] * scale + shift
+    else:
+        zero = x.dtype.type(0)
+        for i in range(x.shape[1]):
+            h = zero if out[k, i] <= zero else dy[k, i]
+            dx[k, i] = (x[k, i] - m) * slope + h * scale + shift
 
 
 # ---- the work on neighbouring sets, from `lo` to `hi`
@@ -160,20 +178,20 @@ def lines(x, inner, count, lo, hi, off, gamma, beta, least, y, m, d, r):
 
 
 @serial
-def gradients(x, inner, count, lo, hi, off, out, dy, gamma, limit, m, d, r, dgamma, dbeta):
+def gradients(x, inner, count, lo, hi, off, out, dy, gamma, m, d, r, dgamma, dbeta):
     """Each set's shares of dgamma and dbeta."""
     dgamma[lo:hi] = 0
     dbeta[lo:hi] = 0
     for j in range(count):
         for p in range(lo, hi):
             v, k = min(j, gamma.shape[1] - 1), off + j * inner + p
-            s, t = row_grad_sums(x, out, dy, k, m[p], x.dtype.type(limit))
+            s, t = row_grad_sums(x, out, dy, k, m[p])
             dgamma[p, v] += (t - d[p] * s) * r[p]
             dbeta[p, v] += s
 
 
 @serial
-def slopes(x, inner, count, lo, hi, off, out, dy, gamma, limit, m, d, r, dgamma, dbeta, dx):
+def slopes(x, inner, count, lo, hi, off, out, dy, gamma, m, d, r, dgamma, dbeta, dx):
     """dx = (gamma h - mean(gamma h) - x̂ mean(gamma h x̂)) · r."""
     number, n, (places, own) = x.dtype.type, count * x.shape[1], gamma.shape
     means = np.zeros((hi - lo, 2))
@@ -186,7 +204,7 @@ def slopes(x, inner, count, lo, hi, off, out, dy, gamma, limit, m, d, r, dgamma,
             k, slope = off + j * inner + p, -means[p - lo, 1] * r[p] * r[p]
             shift = number(-d[p] * slope - means[p - lo, 0] * r[p])
             scale = number(r[p] * gamma[p % places, min(j, own - 1)])
-            row_dx(x, out, dy, k, m[p], number(slope), scale, shift, number(limit), dx)
+            row_dx(x, out, dy, k, m[p], number(slope), scale, shift, dx)
 
 
 # ---- the whole, for one thread and for several
@@ -214,17 +232,17 @@ def _line(loop):
 
 
 def _backward(loop):
-    def backward(x, inner, count, out, dy, gamma, limit, wants_dx, m, d, r, dx, dgamma, dbeta):
+    def backward(x, inner, count, out, dy, gamma, wants_dx, m, d, r, dx, dgamma, dbeta):
         width, many = groups_of(x, inner, m.size)
         for at in loop(many):
             lo, hi, off = group(at, width, inner, count)
             gradients(
-                *(x, inner, count, lo, hi, off, out, dy, gamma, limit),
+                *(x, inner, count, lo, hi, off, out, dy, gamma),
                 *(m, d, r, dgamma, dbeta),
             )
             if wants_dx:
                 slopes(
-                    *(x, inner, count, lo, hi, off, out, dy, gamma, limit),
+                    *(x, inner, count, lo, hi, off, out, dy, gamma),
                     *(m, d, r, dgamma, dbeta, dx),
                 )
 
