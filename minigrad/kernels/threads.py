@@ -77,11 +77,11 @@ def _leave_kernels() -> None:
     kernels.forked = True
     kernels.optimizer_steps.cache_clear()
     for op in list(Op.every):
-        for space, bodies in list(op.kernels.items()):
+        for place, bodies in list(op.kernels.items()):
             theirs = [body for body in bodies if not body.__module__.startswith(kernels.__name__)]
-            op.kernels[space] = theirs
+            op.kernels[place] = theirs
             if not theirs:
-                del op.kernels[space]
+                del op.kernels[place]
         op.choose_body()
 
 

@@ -117,8 +117,8 @@ def cross_entropy(xp, x, labels, *, ignore_index, reduction):
 
 
 @functools.cache
-def _ones(xp, count, dtype):
-    return xp.ones((count, 1), dtype)
+def _ones(count, dtype):
+    return np.ones((count, 1), dtype)
 
 
 def _label_slopes(xp, x, rows, column):
@@ -126,8 +126,9 @@ def _label_slopes(xp, x, rows, column):
     z = x - x.max(axis=1, keepdims=True)
     picked = z[rows, column]
     xp.exp(z, out=z)
-    few = z.dtype.itemsize > 2 and 0 < x.shape[1] <= BLOCK  # then a product adds up as well
-    sums = xp.dot(z, _ones(xp, x.shape[1], x.dtype)) if few else total(xp, z, (1,)).astype(x.dtype)
+    few = xp is np and z.dtype.itemsize > 2 and 0 < x.shape[1] <= BLOCK
+    # a product adds up few numbers as well
+    sums = np.dot(z, _ones(x.shape[1], x.dtype)) if few else total(xp, z, (1,)).astype(x.dtype)
     z /= sums
     z[rows, column] -= 1
     return z, xp.log(sums).reshape(-1) - picked

@@ -64,7 +64,7 @@ class SGD(Optimizer):
 
     def update(self, p: Array, g: Array, state: dict[str, Any], options: dict[str, Any]) -> None:
         """See the class."""
-        if steps := compiled(p, g):
+        if steps := compiled(p, g, *[kept.array for kept in state.values()]):
             return self._compiled(steps, p, g, state, options)
         g = objective_gradient(p, g, options["maximize"], options["weight_decay"])
         if momentum := options["momentum"]:

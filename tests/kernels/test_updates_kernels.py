@@ -6,6 +6,7 @@ import pytest
 import minigrad as mg
 from minigrad import optim
 from minigrad.optim.rules import compiled
+from minigrad.tensor import handle
 from minigrad.testing import assert_close
 
 numba = pytest.importorskip("numba")
@@ -117,3 +118,13 @@ def test_the_gradient_and_other_memory_stay_as_they_are():
     p.grad = mg.tensor(g)
     optim.Adam([p]).step()
     np.testing.assert_array_equal(p.grad.numpy(), g)
+
+
+def test_a_momentum_in_another_order_of_memory_moves_too():
+    w = mg.tensor(np.ones((2, 3), np.float32), requires_grad=True)
+    step = optim.SGD([w], lr=0.1, momentum=0.9)
+    w.grad = mg.ones(2, 3)
+    step.step()
+    step.state[w]["momentum_buffer"] = handle(np.asfortranarray(np.ones((2, 3), np.float32)))
+    step.step()
+    np.testing.assert_allclose(step.state[w]["momentum_buffer"].numpy(), 1.9, rtol=1e-6)
