@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from . import codegen
 from .backend import PLACES
-from .kernels import load_kernels, waits_for_kernels
+from .kernels import PACKAGES, load_kernels, waits_for_kernels
 from .modes import kernels_on
 
 if TYPE_CHECKING:
@@ -23,31 +21,31 @@ Body = Callable[..., Any]
 
 
 def body_of(op: Op, every: Iterable[Op]) -> Body:
-    """What is to compute an op; `every` op may get kernels when a module of them is loaded."""
-    if waits_for_kernels(op.name):
-        return _loading(op, every)
-    return _with_kernels(op) if op.kernels else op.forward
+    """What is to compute an op; `every` op may get kernels when a module of them is loaded.
+
+    Written as straight-line text, as everything per call.
+    """
+    kernels = {place: list(found) for place, found in op.kernels.items()}
+    for place in PACKAGES:
+        if waits_for_kernels(place, op.name):
+            kernels[place] = [_loader(op, place, every), *kernels.get(place, [])]
+    if not kernels:
+        return op.forward
+    space: dict[str, Any] = {"PLACES": PLACES, "kernels_on": kernels_on, "plain": op.forward}
+    for place, found in kernels.items():
+        space |= {f"{place}_kernel{i}": kernel for i, kernel in enumerate(found)}
+    exec(codegen.with_kernels(op, {place: len(found) for place, found in kernels.items()}), space)
+    run: Body = space["run"]
+    return run
 
 
-def _loading(op: Op, every: Iterable[Op]) -> Body:
-    """The forward, until it first runs where kernels are wanted: then they are imported."""
+def _loader(op: Op, place: str, every: Iterable[Op]) -> Body:
+    """Stands for kernels until the op first runs on such arrays: then they are imported."""
 
-    def run(xp: Any, *arrays: Any, **statics: Any) -> Any:
-        if np.ndarray not in map(type, arrays) or not kernels_on.get():
-            return op.forward(xp, *arrays, **statics)
-        load_kernels(op.name)
+    def load(xp: Any, *arrays: Any, **statics: Any) -> Any:
+        load_kernels(place, op.name)
         for each in every:
             each.choose_body()
         return op.body(xp, *arrays, **statics)
 
-    return run
-
-
-def _with_kernels(op: Op) -> Body:
-    """The kernels and the forward as one function: straight-line text, as everything per call."""
-    space: dict[str, Any] = {"PLACES": PLACES, "kernels_on": kernels_on, "plain": op.forward}
-    for place, found in op.kernels.items():
-        space |= {f"{place}_kernel{i}": kernel for i, kernel in enumerate(found)}
-    exec(codegen.with_kernels(op), space)
-    run: Body = space["run"]
-    return run
+    return load

@@ -40,16 +40,21 @@ def first(op: Op) -> str:
     return f"def {op.name}({signature(op)}):\n    {call}\n"
 
 
-def with_kernels(op: Op) -> str:
-    """A function that tries the kernels for the arrays' backend, then the plain forward."""
+def with_kernels(op: Op, kernels: dict[str, int]) -> str:
+    """A function that tries the kernels for the arrays' backend, then the plain forward.
+
+    Args:
+        op: what they compute.
+        kernels: by a backend's name, how many there are; in the text they are `cpu_kernel0`, ….
+    """
     inputs = f"*{op.inputs[0]}" if op.variadic else ", ".join(op.inputs)
     call = f"(xp, {inputs}{_statics(op)})"
     first = [f"{op.inputs[0]}[0]"] if op.variadic else op.inputs
     place = " or ".join(f"PLACES.get(type({name}))" for name in first)
     lines = ["if kernels_on.get():", f"    place = {place}"]
-    for backend, kernels in op.kernels.items():
+    for backend, count in kernels.items():
         lines.append(f"    if place == {backend!r}:")
-        for i in range(len(kernels)):
+        for i in range(count):
             lines += [f"        y = {backend}_kernel{i}{call}"]
             lines += ["        if y is not NotImplemented:", "            return y"]
     statics = [*["*"] * (not op.variadic), *op.statics] if op.statics else []

@@ -1,100 +1,53 @@
 """Faster bodies for ops that exist, never new meaning: each is tested equal to its op's forward.
 
-`minigrad/kernels/*.py` are compiled by Numba, for NumPy's arrays (the extra `fast`; without Numba
-everything runs on the forwards).  `import minigrad` loads none of them: a module is imported when
-the first of its ops runs, and each kernel is compiled when it is first needed, once for a machine:
-Numba keeps it on disk, beside its module or in `NUMBA_CACHE_DIR`.
+`minigrad/kernels/cpu/` is for NumPy's arrays, `minigrad/kernels/cuda/` for CuPy's, with the CUDA
+C++ in the `.cu` files here.  `import minigrad` loads none of them: a module is imported when the
+first of its ops runs on such an array, and without what compiles it everything runs on the
+forwards.
 
-`MINIGRAD_KERNELS=off` turns all of them off, `with mg.kernels(False)` for a while.  A process that
-is forked from one whose kernels have run has none: their threads do not come along.
+`MINIGRAD_KERNELS=off` turns all of them off, `with mg.kernels(False)` for a while.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib
-import os
 import warnings
 from typing import Any
 
-from .. import backend
+from . import cpu, cuda
 
-# which module has the kernels of an op
-MODULES: dict[str, str] = {
-    "batch_norm": "norms",
-    "batch_norm_eval": "norms",
-    "batch_norm_grad": "norms",
-    "batch_norm_relu": "norms",
-    "batch_norm_relu_eval": "norms",
-    "batch_norm_relu_grad": "norms",
-    "batch_norm_sums": "norms",
-    "conv2d": "conv",
-    "conv2d_bias": "conv",
-    "conv2d_input": "conv",
-    "conv2d_weight": "conv",
-    "cross_entropy": "losses",
-    "dot": "products",
-    "gelu": "elementwise",
-    "gelu_grad": "elementwise",
-    "layer_norm": "norms",
-    "layer_norm_grad": "norms",
-    "linear": "products",
-    "linear_grad": "products",
-    "linear_weight_grad": "products",
-    "log_softmax": "losses",
-    "matmul": "products",
-    "max_pool2d": "pooling",
-    "mean": "sums",
-    "relu": "elementwise",
-    "relu_grad": "elementwise",
-    "sigmoid": "elementwise",
-    "silu": "elementwise",
-    "silu_grad": "elementwise",
-    "softmax": "losses",
-    "sum": "sums",
-    "sum_to": "sums",
-    "unindex": "indexing",
-    "unpick": "pooling",
-}
+PACKAGES: dict[str, Any] = {"cpu": cpu, "cuda": cuda}  # by the name of the arrays' backend
 
-_loaded: set[str] = set()
-
-# whether this process was forked from one whose kernels had run: it has none (see threads.py)
-forked = False
+_loaded: set[tuple[str, str]] = set()
 
 
-def waits_for_kernels(op_name: str) -> bool:
-    """Whether an op has kernels that could be loaded, and are not yet."""
-    module = MODULES.get(op_name)
-    return module is not None and module not in _loaded and _can_compile()
+def waits_for_kernels(place: str, op_name: str) -> bool:
+    """Whether an op has kernels for a backend that could be loaded, and are not yet."""
+    module = PACKAGES[place].MODULES.get(op_name)
+    return module is not None and (place, module) not in _loaded and PACKAGES[place].usable()
 
 
-def _can_compile() -> bool:
-    """Whether there is Numba, and it may compile: interpreted, kernels would be no use."""
-    disabled = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
-    return not forked and not disabled and backend.installed("numba")
-
-
-def load_kernels(op_name: str) -> None:
+def load_kernels(place: str, op_name: str) -> None:
     """Import the module with an op's kernels, which gives them to their ops."""
-    module = MODULES[op_name]
-    _loaded.add(module)
-    _imported(module)
+    module = PACKAGES[place].MODULES[op_name]
+    _loaded.add((place, module))
+    _imported(place, module)
 
 
 @functools.cache
-def optimizer_steps() -> Any:
-    """The module with the steps of optimisers, which are no ops; None without Numba."""
-    return _imported("updates") if _can_compile() else None
+def optimizer_steps(place: str) -> Any:
+    """The module with the steps of optimisers, which are no ops; None if it cannot be used."""
+    return _imported(place, "updates") if PACKAGES[place].usable() else None
 
 
-def _imported(module: str) -> Any:
+def _imported(place: str, module: str) -> Any:
     try:
-        return importlib.import_module(f"{__name__}.{module}")
+        return importlib.import_module(f"{__name__}.{place}.{module}")
     except Exception as error:  # a broken Numba may raise anything, and nothing depends on it
         warnings.warn(
-            f"Numba is installed but cannot be used ({type(error).__name__}: {error}): ops run "
-            "without kernels, which is slower; MINIGRAD_KERNELS=off silences this",
+            f"the kernels for {place!r} cannot be used ({type(error).__name__}: {error}): ops run "
+            "without them, which is slower; MINIGRAD_KERNELS=off silences this",
             stacklevel=3,
         )
         return None

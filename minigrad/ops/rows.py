@@ -5,7 +5,7 @@ it some pixels further on.  So an image is copied once for each column of the ke
 where a tap is beside the image.  For the rows of the kernel there is nothing to copy: they read the
 same lines, whole rows further on, and y is a sum of as many products.
 
-minigrad/kernels/rows.py is the same, compiled.
+minigrad/kernels/cpu/rows.py is the same, compiled.
 """
 
 from __future__ import annotations

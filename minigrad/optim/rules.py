@@ -11,10 +11,10 @@ from ..modes import kernels_on
 
 
 def compiled(*arrays: Array) -> Any:
-    """The compiled steps (see kernels/updates.py), if they may be used on these arrays."""
+    """The compiled steps (see kernels/cpu/updates.py), if they may be used on these arrays."""
     if not kernels_on.get():
         return None
-    steps = optimizer_steps()
+    steps = optimizer_steps("cpu")
     return steps if steps is not None and steps.serves(*arrays) else None
 
 

@@ -7,7 +7,7 @@ numba = pytest.importorskip("numba")
 
 from values import normal  # noqa: E402
 
-from minigrad.kernels import blas, winograd  # noqa: E402
+from minigrad.kernels.cpu import blas, winograd  # noqa: E402
 from minigrad.modes import kernels  # noqa: E402
 from minigrad.op import registry  # noqa: E402
 from minigrad.ops.conv import (  # noqa: E402

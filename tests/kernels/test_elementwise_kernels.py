@@ -12,8 +12,8 @@ from minigrad.ops.piecewise import relu, relu_grad
 from minigrad.testing import assert_close
 
 numba = pytest.importorskip("numba")
-kernels = pytest.importorskip("minigrad.kernels.elementwise")
-exponential = pytest.importorskip("minigrad.kernels.exponential")
+kernels = pytest.importorskip("minigrad.kernels.cpu.elementwise")
+exponential = pytest.importorskip("minigrad.kernels.cpu.exponential")
 
 OPS = {
     "relu": relu,

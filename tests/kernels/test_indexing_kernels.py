@@ -8,7 +8,7 @@ from minigrad.ops.index import unindex
 from minigrad.testing import assert_close
 
 numba = pytest.importorskip("numba")
-kernels = pytest.importorskip("minigrad.kernels.indexing")
+kernels = pytest.importorskip("minigrad.kernels.cpu.indexing")
 
 SHAPES = [(1,), (7,), (5, 3), (40, 2, 3), (700, 129), (3000, 64)]
 

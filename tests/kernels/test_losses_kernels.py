@@ -9,7 +9,7 @@ from minigrad.ops.reduce import log_softmax, softmax
 from minigrad.testing import assert_close
 
 numba = pytest.importorskip("numba")
-kernels = pytest.importorskip("minigrad.kernels.losses")
+kernels = pytest.importorskip("minigrad.kernels.cpu.losses")
 
 SHAPES = [(1, 1), (1, 5), (64, 10), (7, 63), (7, 64), (5, 97), (3000, 11), (300, 257), (2, 40000)]
 REDUCTIONS = ["mean", "sum", "none"]

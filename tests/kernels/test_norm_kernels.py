@@ -10,7 +10,7 @@ pytest.importorskip("numba")
 import numba
 
 import minigrad as mg
-from minigrad.kernels import norms
+from minigrad.kernels.cpu import norms
 from minigrad.op import registry
 from minigrad.ops.sums import kept_shape
 from minigrad.testing import tolerance

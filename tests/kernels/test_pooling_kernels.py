@@ -8,7 +8,7 @@ from minigrad.ops.pool import Window, max_pool2d, unpick
 from minigrad.testing import assert_close
 
 pytest.importorskip("numba")
-kernels = pytest.importorskip("minigrad.kernels.pooling")
+kernels = pytest.importorskip("minigrad.kernels.cpu.pooling")
 
 WINDOWS = {
     "halves": Window((2, 2), (2, 2)),

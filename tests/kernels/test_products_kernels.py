@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.kernels import blas, products
+from minigrad.kernels.cpu import blas, products
 from minigrad.ops.linear import dot, linear, linear_grad, linear_weight_grad, matmul
 
 pytestmark = pytest.mark.skipif(not blas.available, reason="NumPy's OpenBLAS is not here")

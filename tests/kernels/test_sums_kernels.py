@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.kernels import sums
+from minigrad.kernels.cpu import sums
 from minigrad.ops.reduce import mean, sum, sum_to
 from minigrad.ops.sums import joined, repeated, total
 

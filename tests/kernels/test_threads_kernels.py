@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.kernels import blas
+from minigrad.kernels.cpu import blas
 from minigrad.ops.linear import dot, linear, linear_grad, matmul
 
 ones = np.ones
@@ -104,7 +104,7 @@ def run(code, **environment):
 STARTS = """
     import os
     before = dict(os.environ)
-    import minigrad.kernels.compiling
+    import minigrad.kernels.cpu.compiling
     assert dict(os.environ) == before, "the environment has changed"
 """
 
@@ -190,7 +190,7 @@ def test_a_child_of_a_process_that_ran_no_kernel_has_its_own():
         step()
         assert mg.sum.op.kernels
 
-    import minigrad.kernels.sums
+    import minigrad.kernels.cpu.sums
     in_a_child(works)
     """
     )

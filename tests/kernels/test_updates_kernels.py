@@ -10,7 +10,7 @@ from minigrad.tensor import handle
 from minigrad.testing import assert_close
 
 numba = pytest.importorskip("numba")
-kernels = pytest.importorskip("minigrad.kernels.updates")
+kernels = pytest.importorskip("minigrad.kernels.cpu.updates")
 
 CASES = {
     "sgd": (optim.SGD, {}),

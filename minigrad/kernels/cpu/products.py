@@ -13,8 +13,8 @@ import os
 import numba
 import numpy as np
 
-from ..memory import empty
-from ..ops.linear import dot, linear, linear_grad, linear_weight_grad, matmul, rank
+from ...memory import empty
+from ...ops.linear import dot, linear, linear_grad, linear_weight_grad, matmul, rank
 from .blas import alone, available, inside, one_thread_each, product, restored
 from .compiling import parallel, serial, writeable
 from .sums import add_rows

@@ -7,10 +7,10 @@ import math
 import numpy as np
 from numba import prange
 
-from ..memory import empty
-from ..op import Hint
-from ..ops.loss import cross_entropy
-from ..ops.reduce import log_softmax, softmax
+from ...memory import empty
+from ...op import Hint
+from ...ops.loss import cross_entropy
+from ...ops.reduce import log_softmax, softmax
 from .compiling import parallel, serial
 from .exponential import exp
 

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numba import get_num_threads, prange
 
-from ..memory import empty
-from ..ops.frames import frame_of
+from ...memory import empty
+from ...ops.frames import frame_of
 from . import blas
 from .blas import gemm
 from .blocks import length_of, part_of, positions_of, room_for

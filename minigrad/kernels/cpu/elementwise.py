@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from ..memory import empty
-from ..ops.activation import gelu, gelu_grad, silu, silu_grad
-from ..ops.elementwise import sigmoid
-from ..ops.piecewise import relu, relu_grad
+from ...memory import empty
+from ...ops.activation import gelu, gelu_grad, silu, silu_grad
+from ...ops.elementwise import sigmoid
+from ...ops.piecewise import relu, relu_grad
 from .compiling import parallel, serial
 from .exponential import coarse_exp, normal
 

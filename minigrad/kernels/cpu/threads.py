@@ -66,19 +66,20 @@ def shared(kernel: Any) -> Any:
 
 def _leave_kernels() -> None:
     """In a forked child: threads do not come along, and OpenMP would wait for them for ever."""
-    from ..op import Op
+    from ...op import Op
 
-    kernels: Any = sys.modules[__package__]  # `minigrad.kernels` is the switch of that name
+    package: Any = sys.modules[__package__]
+    kernels = sys.modules[__package__.rpartition(".")[0]]  # `minigrad.kernels` is the switch
 
     try:
         numba.threading_layer()  # type: ignore[attr-defined]
     except ValueError:
         return  # none has been started yet: the child may start its own
-    kernels.forked = True
+    package.forked = True
     kernels.optimizer_steps.cache_clear()
     for op in list(Op.every):
         for place, bodies in list(op.kernels.items()):
-            theirs = [body for body in bodies if not body.__module__.startswith(kernels.__name__)]
+            theirs = [body for body in bodies if not body.__module__.startswith(package.__name__)]
             op.kernels[place] = theirs
             if not theirs:
                 del op.kernels[place]

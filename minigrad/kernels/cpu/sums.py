@@ -11,10 +11,10 @@ import functools
 import numba
 import numpy as np
 
-from ..memory import empty
-from ..ops.reduce import mean, sum, sum_to
-from ..ops.shape import axes_of
-from ..ops.sums import count, joined, reduced, repeated
+from ...memory import empty
+from ...ops.reduce import mean, sum, sum_to
+from ...ops.shape import axes_of
+from ...ops.sums import count, joined, reduced, repeated
 from .compiling import parallel, serial, writeable
 
 FLOATS = np.dtype(np.float32), np.dtype(np.float64)

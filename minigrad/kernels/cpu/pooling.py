@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from ..memory import empty
-from ..ops.pool import max_pool2d, unpick
+from ...memory import empty
+from ...ops.pool import max_pool2d, unpick
 from .compiling import parallel, serial
 
 FLOATS = {np.dtype(np.float32), np.dtype(np.float64)}

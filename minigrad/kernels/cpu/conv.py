@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import get_num_threads
 
-from ..memory import empty
-from ..ops import conv as ops
-from ..ops.frames import frame_of
-from ..ops.rows import turned
+from ...memory import empty
+from ...ops import conv as ops
+from ...ops.frames import frame_of
+from ...ops.rows import turned
 from . import blas, rows, winograd
 from .blocks import (
     forward_all,

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from ..memory import empty
-from ..op import Hint
-from ..ops.batch_norm import batch_norm, batch_norm_eval, batch_norm_grad, batch_norm_sums
-from ..ops.batch_norm_relu import batch_norm_relu, batch_norm_relu_eval, batch_norm_relu_grad
-from ..ops.layer_norm import layer_norm, layer_norm_grad
-from ..ops.sums import kept_shape
+from ...memory import empty
+from ...op import Hint
+from ...ops.batch_norm import batch_norm, batch_norm_eval, batch_norm_grad, batch_norm_sums
+from ...ops.batch_norm_relu import batch_norm_relu, batch_norm_relu_eval, batch_norm_relu_grad
+from ...ops.layer_norm import layer_norm, layer_norm_grad
+from ...ops.sums import kept_shape
 from . import norms_channels, norms_layers, norms_rows
 from .compiling import writeable
 

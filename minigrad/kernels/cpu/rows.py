@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import get_num_threads, prange
 
-from ..memory import empty
-from ..ops.rows import LEAST_PIXELS, OUTPUT_BYTES, keeps_width
+from ...memory import empty
+from ...ops.rows import LEAST_PIXELS, OUTPUT_BYTES, keeps_width
 from . import blas
 from .blas import gemm
 from .compiling import parallel, serial

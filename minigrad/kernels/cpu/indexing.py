@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from ..memory import empty
-from ..ops.index import unindex
+from ...memory import empty
+from ...ops.index import unindex
 from .compiling import parallel, serial
 
 FLOATS = {np.dtype(np.float32), np.dtype(np.float64)}

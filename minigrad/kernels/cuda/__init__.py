@@ -1,0 +1,16 @@
+"""Kernels for CuPy's arrays: the host's side of `minigrad/kernels/*.cu`.
+
+A module here says which arrays a kernel serves, makes the memory for its results and launches it
+(launching.py).  The CUDA C++ is compiled by NVRTC when it is first needed, and CuPy keeps it on
+disk.
+"""
+
+from __future__ import annotations
+
+# which module has the kernels of an op
+MODULES: dict[str, str] = {}
+
+
+def usable() -> bool:
+    """Always: who has an array of CuPy's has what compiles kernels."""
+    return True

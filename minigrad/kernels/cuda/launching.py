@@ -1,0 +1,65 @@
+"""How a kernel of a `.cu` file is found, and launched with arguments of the right width."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+FOLDER = Path(__file__).parent.parent  # where the .cu files are
+OPTIONS = ("-std=c++17", f"-I{FOLDER}")
+
+
+@functools.cache
+def module(xp: ModuleType, file: str) -> Any:
+    """The compiled `minigrad/kernels/<file>.cu`; CuPy compiles it when a kernel is first asked for.
+
+    CuPy keeps what it compiled by the text, so the headers' text is part of it.
+    """
+    headers = [path.read_text() for path in sorted(FOLDER.glob("*.cuh"))]
+    text = (FOLDER / f"{file}.cu").read_text()
+    digest = hashlib.sha256("".join(headers).encode()).hexdigest()
+    return xp.RawModule(code=f"// headers: {digest}\n{text}", options=OPTIONS)
+
+
+@functools.cache
+def kernel(xp: ModuleType, file: str, name: str) -> Any:
+    """The kernel `name` of a file, such as ("norms", "batch_norm_sums_float32")."""
+    return module(xp, file).get_function(name)
+
+
+def launch(
+    run: Any, blocks: tuple[int, ...], threads: tuple[int, ...], *arguments: Any, shared: int = 0
+) -> None:
+    """Launch on the current stream; nothing happens where there are no blocks.
+
+    Args:
+        run: what `kernel` gave.
+        blocks: the grid, up to three numbers.
+        threads: of a block, up to three numbers.
+        arguments: arrays, passed as pointers to their first element; an int is passed as a `long
+            long`, a float as a `double`, None as a null pointer.
+        shared: bytes of dynamic shared memory.
+
+    Raises:
+        ValueError: an array is not C-contiguous: a pointer does not say how it lies.
+    """
+    if 0 in blocks:
+        return
+    run(blocks, threads, tuple(map(_passed, arguments)), shared_mem=shared)
+
+
+def _passed(argument: Any) -> Any:
+    if isinstance(argument, int):
+        return np.int64(argument)
+    if isinstance(argument, float):
+        return np.float64(argument)
+    if argument is None:
+        return np.intp(0)
+    if not argument.flags.c_contiguous:
+        raise ValueError(f"a kernel was given an array {argument.shape} that is not contiguous")
+    return argument
