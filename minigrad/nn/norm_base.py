@@ -180,8 +180,10 @@ class RunningNorm(AffineNorm):
 
     def _receiver(self) -> Receiver | None:
         """Who takes the statistics of a batch instead of the running ones, if anybody."""
-        found = (each[id(self)] for each in reversed(_receivers.get()) if id(self) in each)
-        return next(found, None)
+        receivers = _receivers.get()
+        if not receivers:  # as nearly always
+            return None
+        return next((each[id(self)] for each in receivers[::-1] if id(self) in each), None)
 
     def _move(self, mean: Tensor, var: Tensor, n: int) -> None:
         """The running statistics take in the statistics of a batch."""

@@ -8,7 +8,7 @@ STATISTICS, POPULATION = "nn.statistics", "nn.population"
 # fmt: off
 # ---- running statistics
 
-AVERAGE = "(1 - momentum) * running.array + momentum * batch"
+AVERAGE = "(1 - momentum) * old + momentum * (batch * by if by != 1 else batch)"
 MOVES_IN_EVALUATION = """        self.training = True
         self._by_batch(x)
         self.training = False
@@ -21,23 +21,23 @@ BACKWARD_BY_RUNNING = """        if self.training and self.running_mean is not N
 RUNNING = [
     *at(STEPS, "unbiased",
         ("the biased variance is stored", "B15 B17 B19 B64",
-         "var * (n / max(n - 1, 1))", "var"),
+         "n / max(n - 1, 1)", "1.0"),
         ("Bessel's correction twice", "B15 B17",
-         "var * (n / max(n - 1, 1))", "var * (n / max(n - 1, 1)) ** 2"),
+         "n / max(n - 1, 1)", "(n / max(n - 1, 1)) ** 2"),
     ),
     *at(STEPS, "move_both",
         ("Bessel's correction of the mean", "B15 B18",
-         "mean.array)", "unbiased(mean.array, n))"),
+         "mean.array, 1.0)", "mean.array, unbiased(n))"),
         ("σ is stored for the variance", "B15",
-         "unbiased(var.array, n)", "unbiased(var.array, n) ** 0.5"),
+         "var.array, unbiased(n)", "var.array ** 0.5, unbiased(n) ** 0.5"),
         ("statistics written in place", "B12",
          "old.rebind(value)", "old.array[...] = value"),
     ),
     *at(STEPS, "average",
         ("momentum reversed", "B15 B64",
-         AVERAGE, "momentum * running.array + (1 - momentum) * batch"),
+         AVERAGE, "momentum * old + (1 - momentum) * (batch * by if by != 1 else batch)"),
         ("the old statistics are forgotten", "B15",
-         AVERAGE, "momentum * batch"),
+         AVERAGE, "momentum * (batch * by if by != 1 else batch)"),
         ("statistics kept in float16", "B15",
          "return moved.astype(", "return moved.astype('float16').astype("),
     ),

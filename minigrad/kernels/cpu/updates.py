@@ -1,6 +1,7 @@
-"""Kernels of optimisers' steps: each number of a parameter is read and written once.
+"""Kernels of what moves from step to step: each number of a parameter is read and written once.
 
-They are no ops.  `minigrad.optim` calls them for arrays that `serves` approves; hyperparameters are
+They are no ops.  `minigrad.optim`, and running statistics, call them for arrays that `serves`
+approves; hyperparameters are
 Python's floats, rounded to the parameter's dtype once, as NumPy does.  All are elementwise: how
 the arrays are shared out among threads changes nothing.
 """
@@ -191,3 +192,21 @@ def adagrad(p, g, sums, sign, decay, lr, eps):
     """p ← p - lr·d / (√sums + eps), with sums ← sums + d² and d = ±g + decay·p."""
     run = _adagrad if p.size <= SMALL else _adagrad_on_many
     run(p.ravel(), g.ravel(), sums.ravel(), sign, decay, lr, eps)
+
+
+# ---- running statistics --------------------------------------------------------------------------
+
+
+@serial
+def _average(old, new, keep, share, to):
+    number = old.dtype.type
+    keep, share = number(keep), number(share)
+    for i in range(old.size):
+        to[i] = keep * old[i] + share * new[i]
+
+
+def average(old, new, momentum, by):
+    """(1 - momentum)·old + momentum·by·new, as a new array."""
+    moved = np.empty_like(old)
+    _average(old.ravel(), new.ravel(), 1 - momentum, momentum * by, moved.ravel())
+    return moved

@@ -79,7 +79,7 @@ def cross_entropy(
             )
         return _expected_loss(x, probabilities, weight, reduction, smoothing)
     labels = _checked_labels("cross_entropy", x, target, weight, ignore_index, reduction)
-    rows, column = _rows(x), labels.reshape(-1)
+    rows, column = _rows(x), labels if labels.ndim == 1 else labels.reshape(-1)
     options = {"ignore_index": ignore_index, "reduction": reduction}
     if weight is None and not smoothing:
         losses: Tensor = ops.cross_entropy(rows, column, **options)

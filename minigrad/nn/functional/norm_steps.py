@@ -14,6 +14,8 @@ from ... import backend
 from ...backend import Array
 from ...dtypes import is_number, is_whole
 from ...errors import GraphError, ShapeError
+from ...kernels import optimizer_steps
+from ...modes import kernels_on
 from ...ops.batch_norm import batch_norm, batch_norm_eval
 from ...ops.batch_norm_relu import batch_norm_relu, batch_norm_relu_eval
 from ...ops.layer_norm import layer_norm
@@ -38,8 +40,8 @@ def check_input(name: str, x: Tensor, per_channel: Tensors, eps: float) -> None:
 
 def named(running: Pair, affine: Pair) -> Tensors:
     """Running statistics, weight and bias by name."""
-    names = "running_mean", "running_var", "weight", "bias"
-    return dict(zip(names, (*running, *affine), strict=True))
+    (mean, var), (weight, bias) = running, affine
+    return {"running_mean": mean, "running_var": var, "weight": weight, "bias": bias}
 
 
 def check_shapes(name: str, x: Tensor, tensors: Tensors, shape: tuple[int, ...]) -> None:
@@ -250,25 +252,28 @@ def _filled(affine: Sequence[Tensor | None]) -> tuple[Tensor | float, Tensor | f
     return 1.0 if weight is None else weight, 0.0 if bias is None else bias
 
 
-def unbiased(var: Array, n: int) -> Array:
-    """The variance over n values with n - 1 in place of n."""
-    return var * (n / max(n - 1, 1))
+def unbiased(n: int) -> float:
+    """What makes a biased variance over n values one with n - 1 in place of n."""
+    return n / max(n - 1, 1)
 
 
 def move_both(running: Pair, mean: Tensor, var: Tensor, n: int, momentum: float) -> None:
     """Running statistics take in the mean and biased variance of a batch with n values for each."""
     running_mean, running_var = running
-    pairs = (running_mean, mean.array), (running_var, unbiased(var.array, n))
-    moved = [(old, average(old, new, momentum)) for old, new in pairs if old is not None]
+    batch = (running_mean, mean.array, 1.0), (running_var, var.array, unbiased(n))
+    moved = [(old, average(old, new, momentum, by)) for old, new, by in batch if old is not None]
     for old, value in moved:  # now that nothing can fail any more
         old.rebind(value)  # whoever saved the old array keeps it
 
 
-def average(running: Tensor, batch: Array, momentum: float) -> Array:
-    """(1 - momentum)·running + momentum·batch, in the dtype of the running statistic."""
+def average(running: Tensor, batch: Array, momentum: float, by: float = 1.0) -> Array:
+    """(1 - momentum)·running + momentum·by·batch, in the dtype of the running statistic."""
+    old = running.array
+    if kernels_on.get() and (steps := optimizer_steps("cpu")) and steps.serves(old, batch):
+        return steps.average(old, batch, float(momentum), by)
     try:
-        moved = (1 - momentum) * running.array + momentum * batch
-        return moved.astype(running.dtype, copy=False)
+        moved = (1 - momentum) * old + momentum * (batch * by if by != 1 else batch)
+        return moved.astype(old.dtype, copy=False)
     except Exception:
-        backend.check_same(running.array, batch)
+        backend.check_same(old, batch)
         raise
