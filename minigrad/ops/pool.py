@@ -96,11 +96,12 @@ class Window(NamedTuple):
         """
         if not self.ceil and (include_pad or self.padding == (0, 0)):
             return self.kernel[0] * self.kernel[1]
+        return xp.asarray(np.outer(*self.sides(size, include_pad)), dtype)
+
+    def sides(self, size, include_pad):
+        """How many rows each window of a column of windows sees, and columns each of a row."""
         axes = zip(self.output_size(size), size, *self[:3], strict=True)
-        rows, columns = (
-            _overlaps(count, n, k, s, p, p if include_pad else 0) for count, n, k, s, p in axes
-        )
-        return xp.asarray(np.outer(rows, columns), dtype)
+        return [_overlaps(count, n, k, s, p, p if include_pad else 0) for count, n, k, s, p in axes]
 
 
 def _overlaps(count, n, k, s, p, border):

@@ -1,10 +1,10 @@
-"""Kernels of max pooling against the forwards: every kind of window, ties, NaN, infinities."""
+"""Kernels of pooling against the forwards: every kind of window, ties, NaN, infinities."""
 
 import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.ops.pool import Window, max_pool2d, unpick
+from minigrad.ops.pool import Window, avg_pool2d, avg_unpool2d, max_pool2d, unpick
 from minigrad.testing import assert_close
 
 pytest.importorskip("numba")
@@ -116,3 +116,49 @@ def test_winners_of_other_integers_go_back_as_well():
         unpick(g, winner, size=(6, 6), window=window),
         size=9,
     )
+
+
+# ---- means ---------------------------------------------------------------------------------------
+
+UNDILATED = {name: window for name, window in WINDOWS.items() if window.dilation == (1, 1)}
+
+
+def means_agree(x, window, **options):
+    """Means, and what goes back, by the kernels and without them."""
+    g = images((*x.shape[:-2], *window.output_size(x.shape[-2:])), x.dtype)
+    found = []
+    for on in (True, False):
+        with mg.kernels(on):
+            y = avg_pool2d(x, window=window, **options)
+            found.append((y, avg_unpool2d(g, size=x.shape[-2:], window=window, **options)))
+    for fast, plain in zip(*found, strict=True):
+        assert fast.shape == plain.shape
+        assert_close(fast, plain, size=window.kernel[0] * window.kernel[1])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("name", UNDILATED)
+@pytest.mark.parametrize("include_pad", [True, False])
+def test_means_and_their_gradients_are_those_of_the_forwards(include_pad, name, shape, dtype):
+    means_agree(images(shape, dtype), UNDILATED[name], include_pad=include_pad)
+
+
+@pytest.mark.parametrize("name", UNDILATED)
+def test_a_divisor_takes_the_place_of_the_number_of_values(name):
+    means_agree(images((2, 3, 9, 10)), UNDILATED[name], divisor=7)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_finite_spoils_the_windows_that_see_it_and_no_others(value):
+    x = images((2, 9, 10))
+    x[0, 4, 5] = value
+    means_agree(x, WINDOWS["overlapping"])
+
+
+@pytest.mark.parametrize("x", UNSERVED.values(), ids=UNSERVED)
+def test_means_that_the_kernels_do_not_serve_are_the_forwards(x):
+    avg_pool2d(images((1, 4, 4)), window=WINDOWS["halves"])  # loads the kernels
+    (kernel,) = avg_pool2d.op.kernels["cpu"]
+    assert kernel(np, x, window=WINDOWS["overlapping"]) is NotImplemented
+    means_agree(x, WINDOWS["overlapping"])

@@ -13,6 +13,8 @@ from ... import backend
 
 # which module has the kernels of an op
 MODULES: dict[str, str] = {
+    "avg_pool2d": "pooling_means",
+    "avg_unpool2d": "pooling_means",
     "batch_norm": "norms",
     "batch_norm_eval": "norms",
     "batch_norm_grad": "norms",

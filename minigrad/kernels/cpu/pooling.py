@@ -1,4 +1,4 @@
-"""Kernels of pooling, on images (N·C, H, W): each window is looked at once.
+"""Kernels of max pooling, on images (N·C, H, W): each window is looked at once.
 
 Images are read as flat memory at unsigned positions: the compiler need not ask whether a position
 counts from the end.  Windows of 2×2 side by side, the usual ones, have loops that become SIMD.
@@ -21,7 +21,7 @@ HALVES = (2, 2, 2, 2, 0, 0, 1, 1)  # a window of 2×2 for every four pixels
 
 
 @serial
-def _inside(start, step, count, length):
+def inside(start, step, count, length):
     """The offsets of a window, from `start` in steps, that lie in an image: first, and beyond."""
     first = 0 if start >= 0 else (step - 1 - start) // step
     last = (length - 1 - start) // step + 1 if start < length else 0
@@ -66,10 +66,10 @@ def _largest(x, y, winner, window):
     for p in range(x.shape[0]):
         for row in range(y.shape[1]):
             top = row * sh - ph
-            i0, i1 = _inside(top, dh, kh, height)
+            i0, i1 = inside(top, dh, kh, height)
             for column in range(y.shape[2]):
                 left = column * sw - pw
-                j0, j1 = _inside(left, dw, kw, width)
+                j0, j1 = inside(left, dw, kw, width)
                 line = (p * height + top + i0 * dh) * width + left
                 best, k = pixels[np.uintp(line + j0 * dw)], i0 * kw + j0
                 for i in range(i0, i1):
@@ -95,9 +95,9 @@ def _largest_on_many(x, y, winner, window, four):
 
 @max_pool2d.kernel("cpu", needs="numba")
 def _(xp, x, *, window):
-    if not _served(x) or window.kernel[0] * window.kernel[1] > MOST:
+    if not served(x) or window.kernel[0] * window.kernel[1] > MOST:
         return NotImplemented
-    images, out, numbers = _images(x), window.output_size(x.shape[-2:]), _numbers(window)
+    images, out, numbers = images_of(x), window.output_size(x.shape[-2:]), _numbers(window)
     y = empty((len(images), *out), x.dtype)
     winner = empty(y.shape, np.dtype(np.uint8))
     if x.size > SMALL:
@@ -160,11 +160,11 @@ def _back_on_many(x, winner, y, window, four):
 
 @unpick.kernel("cpu", needs="numba")
 def _(xp, x, winner, *, size, window):
-    if not _served(x) or winner.dtype != np.uint8 or not winner.flags.c_contiguous:
+    if not served(x) or winner.dtype != np.uint8 or not winner.flags.c_contiguous:
         return NotImplemented
     if winner.shape != x.shape or x.shape[-2:] != window.output_size(size):
         return NotImplemented
-    values, winners, numbers = _images(x), _images(winner), _numbers(window)
+    values, winners, numbers = images_of(x), images_of(winner), _numbers(window)
     y = empty((len(values), *size), x.dtype)
     four = numbers == HALVES and not window.ceil
     if y.size > SMALL:
@@ -179,11 +179,13 @@ def _(xp, x, winner, *, size, window):
 # ---- what a kernel takes -------------------------------------------------------------------------
 
 
-def _served(x):
+def served(x):
+    """Whether the loops take these images."""
     return x.dtype in FLOATS and x.ndim in (3, 4) and x.size > 0 and x.flags.c_contiguous
 
 
-def _images(x):
+def images_of(x):
+    """(…, H, W) as (N·C, H, W)."""
     return x.reshape(-1, *x.shape[-2:])
 
 
