@@ -15,10 +15,12 @@ from collections.abc import Callable, Generator
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
+OFF = ("off", "0", "false", "no")  # what MINIGRAD_KERNELS may say
+
 recording: ContextVar[bool] = ContextVar("recording", default=True)
 composed: ContextVar[bool] = ContextVar("composed", default=False)
 kernels_on: ContextVar[bool] = ContextVar(
-    "kernels_on", default=os.environ.get("MINIGRAD_KERNELS", "on").lower() != "off"
+    "kernels_on", default=os.environ.get("MINIGRAD_KERNELS", "on").lower() not in OFF
 )
 
 # whether a checkpoint runs its function anew: what moves once a call must not move again
@@ -134,7 +136,7 @@ def unfused(function: F | None = None) -> Any:
 def kernels(on: bool = True) -> Switch:
     """`mg.kernels(False)`: inside, every op runs its own forward instead of a kernel.
 
-    The environment variable `MINIGRAD_KERNELS=off` sets the default.
+    The environment variable `MINIGRAD_KERNELS=off` (or 0, false, no) sets the default.
     """
     return Switch(kernels_on, on, f"mg.kernels({on})")
 

@@ -296,6 +296,15 @@ def test_other_memory_and_dtypes_run_on_the_forward(shape):
     assert kernel(np, x, ones, ones, axes=(1,), eps=1e-5) is NotImplemented or len(shape) == 2
 
 
+def test_one_value_alone_has_no_gradient_that_rounding_could_blow_up():
+    x, dy = drawn((7, 1), np.float32), drawn((7, 1), np.float32, 1)
+    statics = {"axes": (1,), "along": (1,), "eps": 1e-5}
+    gamma, beta = np.array([0.3], np.float32), np.array([0.7], np.float32)
+    hint = registry["layer_norm"].body(np, x, gamma, beta, **statics)[1]
+    dx, *_ = registry["layer_norm_grad"].body(np, x, gamma, dy, hint=hint, **statics)
+    np.testing.assert_array_equal(dx, 0)
+
+
 def test_read_only_input_and_a_repeated_gradient_are_served():
     x = drawn((6, 4, 3, 3), np.float32)
     x.flags.writeable = False

@@ -101,6 +101,12 @@ def run(code, **environment):
     return done.stdout + done.stderr
 
 
+@pytest.mark.parametrize(("said", "on"), [("off", False), ("0", False), ("No", False), ("1", True)])
+def test_the_environment_turns_kernels_off(said, on):
+    code = "import minigrad as mg; mg.relu(mg.ones(3)); print(bool(mg.relu.op.kernels))"
+    assert run(code, MINIGRAD_KERNELS=said) == f"{on}\n"
+
+
 STARTS = """
     import os
     before = dict(os.environ)
