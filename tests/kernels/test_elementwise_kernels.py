@@ -24,8 +24,18 @@ OPS = {
     "gelu": lambda x: gelu(x, approximate="none"),
     "gelu_grad": lambda x, dy: gelu_grad(x, dy, approximate="none"),
 }
-SMALL = kernels.SMALL
-SHAPES = [(), (0, 3), (1,), (17, 5), (SMALL,), (SMALL + 1,), (3, 5, 5003)]
+SMALL = kernels.SMALL_RELU  # the larger one
+SHAPES = [
+    (),
+    (0, 3),
+    (1,),
+    (17, 5),
+    (kernels.FEW + 1,),
+    (kernels.SMALL,),
+    (SMALL,),
+    (SMALL + 1,),
+    (3, 5, 5003),
+]
 EDGES = [0.0, -0.0, 1e-30, -1e-30, 1e-7, 5.0, -5.0, 11.9, -12.1, 17.0, -17.0, 60.0, -60.0, 87.0,
          -87.0, 88.7, -88.7, 89.0, -89.0, -103.0, -104.0, 1e4, -1e4, 1e30, -1e30]  # fmt: skip
 

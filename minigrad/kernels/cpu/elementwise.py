@@ -17,18 +17,21 @@ from .exponential import coarse_exp, normal
 
 SINGLE = np.dtype(np.float32)
 FLOATS = {SINGLE, np.dtype(np.float64)}
-SMALL = 1 << 15  # up to so many numbers one thread is as fast as several
+# up to so many numbers one thread is as fast as several, which take 50 µs to wake if they slept
+SMALL = 1 << 17
+SMALL_RELU = 1 << 18
+FEW = 1 << 14  # numbers against 0 that NumPy compares in as much time
 BLOCK = 1 << 13  # numbers that a thread takes at a time
 
 
-def _mapped(on_one, on_many, *arrays):
+def _mapped(on_one, on_many, *arrays, small=SMALL):
     """What a kernel makes of arrays of one shape and dtype, in C's order; else NotImplemented."""
     x = arrays[0]
     for a in arrays:
         if a.dtype != x.dtype or a.shape != x.shape or not a.flags.c_contiguous:
             return NotImplemented
     y = empty(x.shape, x.dtype)
-    (on_one if x.size <= SMALL else on_many)(*[a.ravel() for a in arrays], y.ravel())
+    (on_one if x.size <= small else on_many)(*[a.ravel() for a in arrays], y.ravel())
     return y
 
 
@@ -55,9 +58,9 @@ def _relu_on_many(x, y):
 
 @relu.kernel("cpu", needs="numba")
 def _(xp, x):
-    if x.size <= SMALL or x.dtype not in FLOATS:
-        return NotImplemented  # NumPy is as fast
-    return _mapped(_relu, _relu_on_many, x)
+    if x.size <= FEW or x.dtype not in FLOATS:
+        return NotImplemented
+    return _mapped(_relu, _relu_on_many, x, small=SMALL_RELU)
 
 
 @serial
@@ -79,7 +82,7 @@ def _relu_grad_on_many(out, dy, dx):
 def _(xp, out, dy):
     if getattr(out, "dtype", None) not in FLOATS or not hasattr(dy, "dtype"):
         return NotImplemented
-    return _mapped(_relu_grad, _relu_grad_on_many, out, dy)
+    return _mapped(_relu_grad, _relu_grad_on_many, out, dy, small=SMALL_RELU)
 
 
 # ---- sigmoid and silu ----------------------------------------------------------------------------
