@@ -14,8 +14,10 @@ something undefined:
 - integer indices out of range wrap silently;
 - `hidden_copies` counts each look at the device from the host.
 
-What it cannot show: kernels (`ElementwiseKernel`, `RawModule` and their kin are not there), timing,
-and CuPy's own mistakes.
+`RawModule` is there where g++ is: it runs the text of CUDA kernels on the CPU (cuda_on_cpu/).
+
+What it cannot show: kernels of which CuPy writes the text (`ElementwiseKernel` and its kin are not
+there), timing, and CuPy's own mistakes.
 """
 
 import sys
@@ -23,6 +25,7 @@ from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
+import cuda_on_cpu
 import numpy as np
 
 from . import cuda as _cuda
@@ -31,6 +34,7 @@ from .array import ndarray
 from .functions import UFunc, lookup
 from .memory import hidden_copies
 from .random import Generator
+from .raw import RawModule
 
 
 def _namespace(path):
@@ -73,6 +77,8 @@ def _make_modules():
             setattr(made[parent], name, module)
     own = {"ndarray": ndarray, "ufunc": UFunc, "newaxis": None, "__version__": VERSION}
     vars(made["cupy"]).update(own, asnumpy=asnumpy, get_array_module=get_array_module)
+    if cuda_on_cpu.available():
+        vars(made["cupy"]).update(RawModule=RawModule)
     vars(made["cupy.random"]).update(Generator=Generator, default_rng=Generator)
     return made
 
