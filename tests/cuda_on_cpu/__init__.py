@@ -16,4 +16,4 @@ compiles is tested beside.
 
 from .building import available
 from .program import Entry, Program, compiled
-from .settings import ORDERS, running, settings
+from .settings import ORDERS, launched, running, settings

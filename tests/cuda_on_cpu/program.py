@@ -8,7 +8,7 @@ import numpy as np
 
 from . import building, text
 from .memory import device_memory
-from .settings import ORDERS, settings
+from .settings import ORDERS, launched, settings
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class Program:
     """The kernels of one text."""
 
     def __init__(self, code, options=()):
+        self.code = code
         expanded = text.expanded(code, options)
         self._cpp, self.barriers = text.as_cpp(expanded)  # barriers: (file, line) by number
         found = text.entries(expanded)
@@ -76,6 +77,7 @@ class Program:
         """
         entry = self.entries[name]
         entry.check(arguments)
+        launched[name] += 1
         library = self.library(settings.sanitize)
         arrays = [a for a in arguments if isinstance(a, np.ndarray)]
         with device_memory(arrays, settings.sanitize) as addresses:
@@ -89,10 +91,14 @@ class Program:
                 ctypes.c_size_t(shared),
                 ORDERS.index(settings.order),
                 ctypes.c_ulonglong(settings.seed),
-                -1 if settings.removed is None else settings.removed,
+                self._removed(),
             )
             if error is not None:
                 raise RuntimeError(f"{name}: {error.decode()}")
+
+    def _removed(self):
+        program, number = settings.removed or (None, -1)
+        return number if program is self else -1
 
 
 def _sides(given):

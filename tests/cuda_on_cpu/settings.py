@@ -1,5 +1,6 @@
 """How kernels are run: in which order, without which barrier, under AddressSanitizer or not."""
 
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 
@@ -12,11 +13,12 @@ class Settings:
 
     order: str = "shuffled"  # of threads, warps and blocks: one of ORDERS
     seed: int = 0  # of what is shuffled
-    removed: int | None = None  # the number of a barrier that is left out
+    removed: tuple | None = None  # a program, and the number of its barrier that is left out
     sanitize: bool = False  # needs a process with libasan loaded first
 
 
 settings = Settings()
+launched: Counter[str] = Counter()  # kernels by name, since it was last cleared
 
 
 @contextmanager

@@ -14,16 +14,21 @@ FOLDER = Path(__file__).parent.parent  # where the .cu files are
 OPTIONS = ("-std=c++17", f"-I{FOLDER}")
 
 
-@functools.cache
-def module(xp: ModuleType, file: str) -> Any:
-    """The compiled `minigrad/kernels/<file>.cu`; CuPy compiles it when a kernel is first asked for.
+def source(file: str) -> str:
+    """The text of `minigrad/kernels/<file>.cu`, after a line that is new where a header is.
 
-    CuPy keeps what it compiled by the text, so the headers' text is part of it.
+    CuPy keeps what it compiled by the text, and so does not see that a header has changed.
     """
     headers = [path.read_text() for path in sorted(FOLDER.glob("*.cuh"))]
     text = (FOLDER / f"{file}.cu").read_text()
     digest = hashlib.sha256("".join(headers).encode()).hexdigest()
-    return xp.RawModule(code=f"// headers: {digest}\n{text}", options=OPTIONS)
+    return f"// headers: {digest}\n{text}"
+
+
+@functools.cache
+def module(xp: ModuleType, file: str) -> Any:
+    """`minigrad/kernels/<file>.cu`, which CuPy compiles when a kernel is first asked for."""
+    return xp.RawModule(code=source(file), options=OPTIONS)
 
 
 @functools.cache
