@@ -3,6 +3,7 @@
 Each planted mistake runs on NumPy without a word; the stand-in raises, counts, or poisons.
 """
 
+import cuda_on_cpu
 import cupy_standin
 import numpy as np
 import pytest
@@ -263,3 +264,99 @@ def test_other_modules_are_put_back():
         assert sys.modules["cupy"] is cupy
         assert type(cupy.ones(1)).__module__ == "cupy"
     assert sys.modules.get("cupy") is before
+
+
+# ---- raw kernels
+
+runs_kernels = pytest.mark.skipif(not cuda_on_cpu.available(), reason="needs g++ 12 or later")
+
+SCALE = """
+template <class T> __device__ void scale(const T* x, T* y, long long n, double by) {
+  for (long long i = threadIdx.x; i < n; i += blockDim.x) y[i] = x[i] * T(by);
+}
+#define ENTRY(T, name)                                                                \
+  extern "C" __global__ void scale_##name(const T* __restrict__ x, T* __restrict__ y, \
+                                          const long long n, double by) {             \
+    scale(x, y, n, by);                                                               \
+  }
+ENTRY(float, float32)
+ENTRY(double, float64)
+"""
+
+
+def launch(cp, args=None, grid=(1,), block=(32,), **options):
+    x, y = cp.arange(5, dtype=np.float32), cp.empty(5, np.float32)
+    kernel = cp.RawModule(code=SCALE, options=("-std=c++17",)).get_function("scale_float32")
+    arguments = (x, y, np.int64(5), np.float64(2)) if args is None else args(x, y)
+    kernel(grid, block, arguments, **options)
+    return y
+
+
+@runs_kernels
+def test_a_raw_kernel_runs_and_looks_at_nothing(cp):
+    y = launch(cp)
+    assert not hidden_copies
+    assert y.tolist() == [0, 2, 4, 6, 8]
+
+
+# what CuPy takes without a word: it would compute nonsense, or by chance what was meant
+MISTAKEN = {
+    "a Python int": (lambda x, y: (x, y, 5, np.float64(2)), TypeError, "as int64"),
+    "a Python float": (lambda x, y: (x, y, np.int64(5), 2.0), TypeError, "as int64"),
+    "a narrow int": (lambda x, y: (x, y, np.int32(5), np.float64(2)), TypeError, "int64"),
+    "an argument too few": (lambda x, y: (x, y, np.int64(5)), TypeError, "takes 4 arguments"),
+    "another dtype": (
+        lambda x, y: (x.astype(float), y, np.int64(5), np.float64(2)),
+        TypeError,
+        "float32, and was given float64",
+    ),
+    "a view with gaps": (
+        lambda x, y: (x[::2], y, np.int64(3), np.float64(2)),
+        ValueError,
+        "not contiguous",
+    ),
+    "a NumPy array": (
+        lambda x, y: (np.ones(5, np.float32), y, np.int64(5), np.float64(2)),
+        TypeError,
+        "NumPy array",
+    ),
+    "a write behind an array": (
+        lambda x, y: (x, y[:4], np.int64(5), np.float64(2)),
+        IndexError,
+        "behind an array of 16 bytes",
+    ),
+}
+
+
+@runs_kernels
+@pytest.mark.parametrize("mistake", MISTAKEN)
+def test_a_mistaken_argument_is_refused(cp, mistake):
+    args, error, match = MISTAKEN[mistake]
+    with pytest.raises(error, match=match):
+        launch(cp, args)
+
+
+@runs_kernels
+def test_a_launch_is_as_cupys(cp):
+    with pytest.raises(TypeError, match="tuples"):
+        launch(cp, grid=1)
+    with pytest.raises(TypeError, match="positional"):
+        cp.RawModule(SCALE)
+    with pytest.raises(TypeError, match="Exactly one"):
+        cp.RawModule()
+    with pytest.raises(TypeError, match="unexpected"):
+        launch(cp, shared=5)
+    with pytest.raises(AttributeError, match="CUDA_ERROR_NOT_FOUND"):
+        cp.RawModule(code=SCALE).get_function("scale")
+    with pytest.raises(RuntimeError, match="an empty launch"):
+        launch(cp, grid=(0,))
+    with cp.cuda.Device(1):
+        there = cp.ones(5, np.float32)
+    with pytest.raises(ValueError, match="current device"):
+        launch(cp, lambda x, y: (there, y, np.int64(5), np.float64(2)))
+
+
+def test_without_a_compiler_there_are_no_raw_kernels(monkeypatch):
+    monkeypatch.setattr(cuda_on_cpu, "available", lambda: False)
+    with pytest.raises(AttributeError, match="RawModule"):
+        cupy_standin._make_modules()["cupy"].RawModule  # noqa: B018

@@ -15,17 +15,21 @@ from . import FILES, calls_of
 TESTS = Path(__file__).parent.parent
 
 
-def report(names):
-    """What AddressSanitizer says of the calls of some files; nothing if all is well."""
+def environment():
+    """The variables of a process that runs under AddressSanitizer."""
     asked = ["g++", "-print-file-name=libasan.so"]
     libasan = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
-    environment = os.environ | {
+    return os.environ | {
         "LD_PRELOAD": libasan,
         "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0",
         "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)]),
     }
-    command = [sys.executable, "-m", __name__.removesuffix("__main__"), *names]
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True)
+
+
+def report(names):
+    """What AddressSanitizer says of the calls of some files; nothing if all is well."""
+    command = [sys.executable, "-m", "cuda_calls.sanitized", *names]
+    ran = subprocess.run(command, env=environment(), capture_output=True, text=True)
     return ran.stderr if ran.returncode else ""
 
 
