@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import backend, graph, watching
+from .backend.several import placed
 from .calling import describe
 from .errors import GraphError
 from .graph import Node, Pull
@@ -182,6 +183,7 @@ class _Inspector:
             _check_gradients(node, parents, gs)
         return gs
 
+    @placed
     def meet(self, node: Node, a: Any, b: Any, source: Node) -> None:
         """Raise if two gradients of a node are infinities of unlike sign somewhere."""
         a, b = _bare(a), _bare(b)
@@ -243,6 +245,7 @@ def _floating(values: Any) -> Iterable[Any]:
                 yield array
 
 
+@placed
 def _any(array: Any, test: str) -> bool:
     return bool(getattr(backend.of(array).xp, test)(array).any())
 
@@ -251,6 +254,7 @@ def _has_nan(values: Any) -> bool:
     return any(_any(array, "isnan") for array in _floating(values))
 
 
+@placed
 def _share(values: Any) -> str:
     """How many elements are NaN: "2 of 3 elements"."""
     arrays = list(_floating(values))

@@ -10,13 +10,14 @@ import numpy as np
 
 from . import backend, dtypes
 from .backend import Array
+from .backend.several import placed
 from .errors import DTypeError, ShapeError
 
 
 def new_array(data: Any, dtype: Any, device: str | None, copy: bool = True) -> Array:
     """An array from whatever a user may have, on the device asked for or where the data is."""
     home = backend.find(data)
-    place = backend.named(device) if device is not None else home or backend.named("cpu")
+    place = backend.named(device or backend.home_of(data))
     if dtype is not None:
         dtype = dtypes.checked(dtype)
     if home is not None and home is not place:
@@ -31,9 +32,14 @@ def new_array(data: Any, dtype: Any, device: str | None, copy: bool = True) -> A
         ) from error
     if dtype is None:
         if home is None and array.dtype == np.float64 and not hasattr(_first(data), "dtype"):
-            array = array.astype(dtypes.default_dtype())
+            array = _in_default(array)
         dtypes.checked(array.dtype)
     return array
+
+
+@placed
+def _in_default(array: Array) -> Array:
+    return array.astype(dtypes.default_dtype())
 
 
 def _first(data: Any) -> Any:

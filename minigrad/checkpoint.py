@@ -18,6 +18,7 @@ import numpy as np
 
 from . import backend, random
 from .backend import Array
+from .backend.several import placed
 from .calling import several
 from .errors import GraphError
 from .graph import Leaf, Node, tick
@@ -187,6 +188,7 @@ def _copied(node: Node) -> Node:
     return copy
 
 
+@placed
 def _close(y: Tensor, before: Array) -> bool:
     """Equal but for roundings, whose order a device may not repeat; another mask is far off."""
     if y.shape != before.shape or y.dtype != before.dtype:

@@ -20,15 +20,25 @@ ALIASES = {"axis": ("dim",), "keepdims": ("keepdim",), "axis0": ("dim0",), "axis
 INDENT = "    "
 
 
-def source(op: Op, watched: bool = False) -> str:
-    """The text of the two functions; `watched` tells `seen` of every run (see watching.py)."""
+def source(op: Op, watched: bool = False, divided: bool = False) -> str:
+    """The text of the two functions.
+
+    Args:
+        op: what they are of.
+        watched: tell `seen` of every run (see watching.py).
+        divided: run on the device of the arrays, of several (see backend/several.py).
+    """
     prepare = [*_normalise(op), *_unwrap(op, watched), *_unify(op), *_run(op, watched)]
+    pull = _pull(op)
+    if divided:
+        prepare = [f"with at({', '.join(op.inputs)}):", *_indented(prepare)]
+        pull = ["with at(g):", *_indented(pull)]
     given = _tuple(op.inputs)
     statics = ", ".join(f"{name!r}: {name}" for name in op.statics if name != "hint")
     call = ["try:", *_indented(prepare), "except Exception as error:"]
     call += [f"    reraise(op, error, {given}, {{{statics}}})", *_record(op, watched)]
     lines = [f"def {op.name}({signature(op)}):", *_indented(call), ""]
-    lines += ["def pull(g, saved, parents):", *_indented(_pull(op)), ""]
+    lines += ["def pull(g, saved, parents):", *_indented(pull), ""]
     return "\n".join(lines)
 
 

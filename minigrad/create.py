@@ -8,7 +8,6 @@ import numpy as np
 
 from . import backend
 from .arrays import lengths, sizes
-from .backend import Array
 from .dtypes import checked, default_dtype
 from .errors import ShapeError
 from .tensor import Tensor, handle
@@ -44,13 +43,11 @@ def full(
         dtype = Tensor(fill_value).dtype
     shape = lengths((size,))
     fill_value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
-    array = backend.named(device or "cpu").xp.full(shape, fill_value, checked(dtype))
-    return _placed(array, device).requires_grad_(requires_grad)
-
-
-def _placed(array: Array, device: str | None) -> Tensor:
-    """A Tensor on a fresh array, if it is where it was asked for: "cuda:1" may not be here."""
-    return handle(backend.of(array).asarray(array, device=device))
+    device = device or "cpu"
+    place, kind = backend.named(device), checked(dtype)
+    with place.on(device):
+        array = place.xp.full(shape, fill_value, kind)
+    return handle(array).requires_grad_(requires_grad)
 
 
 def zeros(
@@ -72,8 +69,11 @@ def empty(
 ) -> Tensor:
     """Memory that nobody has filled yet."""
     kind = checked(dtype or default_dtype())
-    array = backend.named(device or "cpu").xp.empty(lengths(size), kind)
-    return _placed(array, device).requires_grad_(requires_grad)
+    shape, device = lengths(size), device or "cpu"
+    place = backend.named(device)
+    with place.on(device):
+        array = place.xp.empty(shape, kind)
+    return handle(array).requires_grad_(requires_grad)
 
 
 def full_like(t: Any, fill_value: Any, dtype: Any = None) -> Tensor:

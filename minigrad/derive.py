@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import backend, dtypes, gradient
+from .backend.several import placed
 from .checkpoint import boundary
 from .create import eye, zeros, zeros_like
 from .errors import DTypeError, OutOfRangeError, ShapeError
@@ -91,6 +92,7 @@ def jacobians(y: Tensor, run: Run) -> list[Tensor]:
     return [stack(each).reshape(*y.shape, *x.shape) for x, each in columns]
 
 
+@placed
 def generic_like(y: Tensor) -> Tensor:
     """A cotangent that is not zero anywhere on its way back, if any is not.
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from . import backend, dtypes, graph
+from .backend.several import placed
 from .errors import DeviceError, DTypeError, GraphError, ShapeError
 from .graph import Leaf, Node
 from .memory import Lease
@@ -84,9 +85,7 @@ def backward(y: Tensor, gradient: Any, retain_graph: bool | None, create_graph: 
             if t is None:
                 continue
             seen.add(id(t.array))
-            if t.grad is not None:
-                g = t.grad + g if create_graph else t.grad.array + g
-            t.grad = _owned(g, seen)
+            t.grad = _owned(g, seen, t.grad, create_graph)
 
 
 class _recording:
@@ -142,6 +141,7 @@ def _seeds(ys: Sequence[Tensor], gs: Sequence[Any], create_graph: bool) -> list[
     return pairs
 
 
+@placed
 def _seed(y: Tensor, g: Any, create_graph: bool) -> Any:
     """The cotangent of an output: an array, or a Tensor while derivatives are recorded."""
     place = backend.of(y.array)
@@ -172,8 +172,16 @@ def _seed(y: Tensor, g: Any, create_graph: bool) -> Any:
     return g if create_graph else g.array
 
 
-def _owned(g: Any, seen: set[int]) -> Tensor:
-    """A gradient as a Tensor that shares memory with no other, and not with the caller's seed."""
+@placed
+def _owned(
+    g: Any, seen: set[int], before: Tensor | None = None, create_graph: bool = False
+) -> Tensor:
+    """A gradient as a Tensor that shares memory with no other, and not with the caller's seed.
+
+    Added to the one that was there before, if there is one.
+    """
+    if before is not None:
+        g = before + g if create_graph else before.array + g
     t = g if isinstance(g, Tensor) else handle(backend.as_array(g))
     array = t.array
     view = array.base is not None and not isinstance(array.base, Lease)

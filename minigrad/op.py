@@ -28,6 +28,7 @@ import numpy as np
 
 from . import backend, calling, codegen
 from .arrays import sizes
+from .backend import several
 from .bodies import body_of
 from .errors import GraphError
 from .graph import Node, tick
@@ -142,7 +143,8 @@ class Op:
         Programs call few of the ops: to write all would treble the time of `import minigrad`.
         """
         self._space.update({f"rule{i}": rule for i, rule in enumerate(self.rules)})
-        self._codes: dict[bool, CodeType] = {}
+        # what runs, by whether somebody watches, and whether there are several GPUs
+        self._codes: dict[tuple[bool, bool], tuple[CodeType, Callable[..., Any]]] = {}
         if not hasattr(self, "call"):
             self.call: Any = self._compiled(codegen.first(self))
             self.call.__doc__, self.call.__module__ = self.doc, self.forward.__module__
@@ -159,21 +161,28 @@ class Op:
 
     def written(self) -> Any:
         """The op's function, of which whoever imported it sees the new text too."""
-        self._codes[False] = self._compiled(codegen.source(self)).__code__
-        self.pull = self._space["pull"]
+        self._codes.clear()
+        self._write(False, several.are_there())
         self.choose_code()
         return self.call
 
     def choose_code(self) -> None:
-        """Which text runs: where nobody watches, one that knows nothing of it, at no cost."""
-        watched = Op.seen is not None
+        """Which text runs: where nobody watches, one that knows nothing of it, at no cost.
+
+        The same holds of several GPUs: where there is one, the text does not ask.
+        """
+        watched, divided = Op.seen is not None, several.are_there()
         if not self._codes:
             return  # it chooses when it is first called
-        if watched not in self._codes:
-            self._codes[watched] = self._compiled(codegen.source(self, watched)).__code__
+        if (watched, divided) not in self._codes:
+            self._write(watched, divided)
         if watched:  # and these stay: another thread may still be in the watched text
             self._space.update(seen=Op.seen, clock=time.perf_counter)
-        self.call.__code__ = self._codes[watched]
+        self.call.__code__, self.pull = self._codes[watched, divided]
+
+    def _write(self, watched: bool, divided: bool) -> None:
+        function = self._compiled(codegen.source(self, watched, divided))
+        self._codes[watched, divided] = function.__code__, self._space["pull"]
 
     def _compiled(self, text: str) -> Any:
         file, lines = f"<op {self.name}>", text.splitlines(keepends=True)
@@ -301,6 +310,14 @@ def _defined(new: Op, method: bool) -> Any:
     return new.call
 
 
+def _choose_codes() -> None:
+    for each in list(Op.every):
+        each.choose_code()
+
+
+several.when_changed(_choose_codes)
+
+
 def _no_rule(name: str) -> Rule:
     """The rule of an op whose joint rule has not come yet."""
 
@@ -316,6 +333,7 @@ def _names() -> dict[str, Any]:
     helpers += [Hint, Node, Sealed, Tensor, sizes]
     return {each.__name__: each for each in helpers} | {
         "XP": backend.XP,
+        "at": several.at,
         "composed": composed,
         "new": object.__new__,
         "recording": recording,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import backend, graph
+from .backend.several import placed
 from .calling import describe, outputs_of
 from .errors import DTypeError, GraphError, ShapeError
 from .graph import Node
@@ -80,6 +81,7 @@ class _Flow:
         self.heap: list[tuple[int, Node]] = []
         self.ours: set[Node] = set()  # their gradients are sums made here: we may add in place
 
+    @placed
     def add(self, nodes: Sequence[Any], gs: Sequence[Any], source: Node) -> None:
         """Add gradients, which the rules of `source` gave, to what nodes have got."""
         got = self.got
@@ -106,6 +108,7 @@ class _Flow:
                 if not self.create_graph:
                     self.ours.add(node)
 
+    @placed
     def collect(self, node: Node, g: Any) -> None:
         """An output of an op with several: its gradient waits at the op's node for the others."""
         (main,) = node.parents
@@ -212,6 +215,7 @@ def _summed(g: Any, shape: tuple[int, ...], name: str) -> Any:
         ) from error
 
 
+@placed
 def _hooked(node: Node, g: Any, create_graph: bool) -> Any:
     """The gradient after the hooks of its tensor: each may keep or change what it is given."""
     for hook in list(graph.hooks_of(node).values()):
@@ -228,6 +232,7 @@ def _hooked(node: Node, g: Any, create_graph: bool) -> Any:
     return g
 
 
+@placed
 def _filled(gs: list[Any], node: Node) -> tuple[Any, ...]:
     """The gradients of several outputs, zeros where nothing came."""
     like = next(g for g in gs if g is not None)

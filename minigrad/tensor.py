@@ -14,6 +14,7 @@ import numpy as np
 from . import backend, dtypes, graph
 from .arrays import new_array
 from .backend import Array
+from .backend.several import placed
 from .errors import DTypeError, GraphError, ShapeError
 from .graph import HookHandle, Leaf, Node, hooks_of
 from .protocols import Protocols
@@ -231,6 +232,7 @@ class Tensor(Protocols, Methods):
 
     __hash__ = object.__hash__  # by identity: `==` is elementwise
 
+    @placed
     def __deepcopy__(self: Self, memo: dict[int, Any]) -> Self:
         """The values without the graph; a leaf's gradient comes along."""
         memo[id(self)] = new = _rebuild(type(self), self.array.copy(), self.requires_grad, None)

@@ -39,4 +39,5 @@ def forget_backend():
     old = backend._by_name.pop("cuda", None)
     if old is not None:
         del backend._by_type[old.array_type], backend.XP[old.array_type]
+        backend.several.forget(old.array_type)
     return sys.modules.pop("minigrad.backend.cupy", None)

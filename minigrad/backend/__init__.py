@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+from contextlib import AbstractContextManager
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -21,11 +22,12 @@ Array = Any  # numpy.ndarray, cupy.ndarray, or the array of a backend registered
 
 
 class Backend(Protocol):
-    """What a backend supplies: one file of about eight methods, such as `numpy.py`."""
+    """What a backend supplies: one file of about ten methods, such as `numpy.py`."""
 
     name: str  # the device kind that users type: "cpu", "cuda"
     xp: ModuleType  # the array namespace
     array_type: type
+    devices: int  # how many there are of its kind
 
     def asarray(
         self, data: Any, dtype: Any = None, device: str | None = None, copy: bool = False
@@ -37,6 +39,13 @@ class Backend(Protocol):
 
     def device_of(self, array: Array) -> str:
         """The device as users type it: "cpu", "cuda:0"."""
+
+    def on(self, where: str | Array) -> AbstractContextManager[object]:
+        """Inside, new arrays land on a device, or on that of an array.
+
+        Raises:
+            DeviceError: there is no such device here.
+        """
 
     def freeze(self, view: Array) -> Array:
         """Make a view refuse writes, where the library can do that, and return it."""
@@ -67,6 +76,7 @@ _by_name: dict[str, Backend] = {}
 # imported when first asked for: `import minigrad` never touches a GPU
 _LAZY = {"cuda": "minigrad.backend.cupy"}
 _ROOTS = {"cupy": "cuda"}  # the package that an array's type comes from -> its backend
+DLPACK_CUDA = 2
 
 
 def register(backend: Backend) -> None:
@@ -75,6 +85,8 @@ def register(backend: Backend) -> None:
     _by_type[backend.array_type] = backend
     PLACES[backend.array_type] = backend.name
     XP[backend.array_type] = backend.xp
+    if backend.devices > 1:
+        several.note(backend)
 
 
 def named(device: str) -> Backend:
@@ -124,6 +136,19 @@ def of(array: Array) -> Backend:
     return found
 
 
+def home_of(data: Any) -> str:
+    """The backend's name where data is: an array's own, another library's by DLPack, "cpu"."""
+    found = find(data)
+    if found is not None:
+        return found.name
+    return "cuda" if dlpack_kind(data) == DLPACK_CUDA else "cpu"
+
+
+def dlpack_kind(data: Any) -> int | None:
+    """The number that DLPack has for the kind of device that another library's array lives on."""
+    return int(data.__dlpack_device__()[0]) if hasattr(data, "__dlpack_device__") else None
+
+
 def as_array(value: Any) -> Array:
     """`value` as it is, or a 0-d array of a number, which arithmetic on 0-d arrays gives."""
     return np.asarray(value) if isinstance(value, SCALARS) else value
@@ -148,5 +173,6 @@ def check_same(*arrays: Any) -> None:
 
 
 from . import numpy as _numpy  # noqa: E402  the reference backend is always there
+from . import several  # noqa: E402
 
 register(_numpy.backend)

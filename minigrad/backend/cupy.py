@@ -1,16 +1,17 @@
-"""The GPU: CuPy's arrays under the name "cuda".
+"""The GPU: CuPy's arrays under the name "cuda", and "cuda:0", "cuda:1", … where there are several.
 
 Importing this module imports CuPy and runs a first kernel, so `backend.named` does it when a device
 "cuda" is asked for, or when a CuPy array is met.
 
-CuPy works on one current device: "cuda" means that one, and another number is refused, because the
-results of its arrays would land on the current device unasked.
+CuPy makes results on its current device, wherever its arrays are.  "cuda" without a number means
+that one; what is done with an array is done on the array's own (see several.py).
 """
 
 from __future__ import annotations
 
 import math
 import os
+from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import Any
 
@@ -18,11 +19,11 @@ import numpy as np
 
 from .. import dtypes
 from ..errors import DeviceError
-from . import register
+from . import DLPACK_CUDA, dlpack_kind, register
 from .numpy import backend as host
 
 INSTALL = 'pip install "minigrad[cuda13]" (or "minigrad[cuda12]" for a driver before CUDA 13)'
-ON_GPU = 2  # DLPack's number for memory of a CUDA device
+_HERE = nullcontext()
 
 
 class CuPyBackend:
@@ -33,32 +34,37 @@ class CuPyBackend:
     def __init__(self, cupy: ModuleType) -> None:
         self.xp = cupy
         self.array_type: type = cupy.ndarray
+        self.devices: int = cupy.cuda.runtime.getDeviceCount()
         self.process = os.getpid()
 
     def asarray(
         self, data: Any, dtype: Any = None, device: str | None = None, copy: bool = False
     ) -> Any:
-        """An array on the current device; what is on the host is made NumPy's first.
+        """An array on a device; what is on the host is made NumPy's first.
+
+        Without a device, or with one without a number, what is on a GPU stays on that one, and the
+        rest goes to the current one.
 
         Raises:
-            DeviceError: `device` is another GPU than the current one, or is not there; or this
-                process was forked from the one that uses the GPU.
+            DeviceError: see `on`.
         """
-        if os.getpid() != self.process:
-            raise DeviceError(
-                "this process was forked from one that uses the GPU, which CUDA does not survive: "
-                "start it by multiprocessing.get_context('spawn')"
-            )
-        if device is not None:
-            self._check_current(device)
-        if not isinstance(data, self.array_type):
-            if _dlpack_device(data) == ON_GPU:
-                data = self.xp.from_dlpack(data)
-            else:
-                data = host.asarray(data)
-                dtypes.checked(data.dtype)
-                copy = False  # the way to the device is one
-        return self.xp.array(data, dtype) if copy else self.xp.asarray(data, dtype)
+        if not isinstance(data, self.array_type) and dlpack_kind(data) == DLPACK_CUDA:
+            data = self.xp.from_dlpack(data)  # the same memory
+        if isinstance(data, self.array_type):
+            return self._from_gpu(data, dtype, device, copy)
+        data = host.asarray(data)
+        dtypes.checked(data.dtype)
+        with self.on(device):
+            return self.xp.asarray(data, dtype)
+
+    def _from_gpu(self, array: Any, dtype: Any, device: str | None, copy: bool) -> Any:
+        number = self._number(device)
+        if number is not None and number != array.device.id:
+            with self.xp.cuda.Device(number):
+                array = array.copy()  # from one GPU to the other, as CuPy documents it
+                return array if dtype is None else array.astype(dtype, copy=False)
+        with self.on(array):
+            return self.xp.array(array, dtype) if copy else self.xp.asarray(array, dtype)
 
     def to_numpy(self, array: Any) -> Any:
         """A copy: this waits until the device has computed `array`."""
@@ -67,6 +73,35 @@ class CuPyBackend:
     def device_of(self, array: Any) -> str:
         """Such as "cuda:0"."""
         return f"cuda:{array.device.id}"
+
+    def on(self, where: Any) -> AbstractContextManager[object]:
+        """See `Backend`; a device without a number is the current one.
+
+        Raises:
+            DeviceError: there is no such device; or this process was forked from the one that uses
+                the GPU.
+        """
+        if os.getpid() != self.process:
+            raise DeviceError(
+                "this process was forked from one that uses the GPU, which CUDA does not survive: "
+                "start it by multiprocessing.get_context('spawn')"
+            )
+        known = isinstance(where, self.array_type)
+        number = where.device.id if known else self._number(where)
+        if number is None or number == self.xp.cuda.runtime.getDevice():
+            return _HERE
+        there: AbstractContextManager[object] = self.xp.cuda.Device(number)
+        return there
+
+    def _number(self, device: str | None) -> int | None:
+        """1 of "cuda:1", None of "cuda"."""
+        number = (device or "").partition(":")[2]
+        if number == "" and not (device or "").endswith(":"):
+            return None
+        if not number.isdecimal() or int(number) >= self.devices:
+            names = ", ".join(f"'cuda:{i}'" for i in range(self.devices))
+            raise DeviceError(f"there is no device {device!r}; known are {names}")
+        return int(number)
 
     def freeze(self, view: Any) -> Any:
         """The view itself: CuPy cannot refuse writes."""
@@ -78,6 +113,10 @@ class CuPyBackend:
 
     def add_at(self, array: Any, key: Any, values: Any) -> None:
         """`cupy.add.at`, whose order of additions, and so their rounding, varies between runs."""
+        with self.on(array):
+            self._add_at(array, key, values)
+
+    def _add_at(self, array: Any, key: Any, values: Any) -> None:
         values = values.astype(array.dtype)
         if array.dtype == np.int64:  # the same bits as unsigned, which CUDA adds atomically
             self.xp.add.at(array.view(np.uint64), key, values.view(np.uint64))
@@ -95,8 +134,13 @@ class CuPyBackend:
         CuPy leaves open which one does, so each place is told first which value is its last.
         """
         if not _may_repeat(key) or getattr(values, "ndim", 0) == 0:
-            array[key] = values
-            return
+            with self.on(array):
+                array[key] = values
+        else:
+            with self.on(array):
+                self._put_in_order(array, key, values)
+
+    def _put_in_order(self, array: Any, key: Any, values: Any) -> None:
         xp = self.xp
         shape = array[key].shape
         turns = xp.arange(math.prod(shape), dtype=np.int32).reshape(shape)
@@ -113,21 +157,9 @@ class CuPyBackend:
         return self.xp.lib.stride_tricks.sliding_window_view(x, shape, axis)
 
     def synchronize(self) -> None:
-        """Wait for the current device."""
-        self.xp.cuda.Device().synchronize()
-
-    def _check_current(self, device: str) -> None:
-        number, current = device.partition(":")[2], self.xp.cuda.Device().id
-        if number in ("", str(current)):
-            return
-        there = self.xp.cuda.runtime.getDeviceCount()
-        if not number.isdecimal() or int(number) >= there:
-            names = ", ".join(f"'cuda:{i}'" for i in range(there))
-            raise DeviceError(f"there is no device {device!r}; known are {names}")
-        raise DeviceError(
-            f"{device!r} is not the current device, which is 'cuda:{current}': one program uses "
-            f"one GPU; say cupy.cuda.Device({number}).use() before making tensors"
-        )
+        """Wait for every device."""
+        for number in range(self.devices):
+            self.xp.cuda.Device(number).synchronize()
 
 
 def _may_repeat(key: Any) -> bool:
@@ -135,11 +167,6 @@ def _may_repeat(key: Any) -> bool:
     parts = key if isinstance(key, tuple) else (key,)
     arrays = [np.asarray(k) if isinstance(k, list) else k for k in parts]
     return any(hasattr(a, "dtype") and a.ndim > 0 and a.dtype.kind in "iu" for a in arrays)
-
-
-def _dlpack_device(data: Any) -> int | None:
-    """The kind of device that an array of another library lives on."""
-    return int(data.__dlpack_device__()[0]) if hasattr(data, "__dlpack_device__") else None
 
 
 def _load() -> ModuleType:

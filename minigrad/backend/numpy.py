@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import Any
 
@@ -16,6 +17,8 @@ class NumPyBackend:
     name = "cpu"
     xp: ModuleType = np
     array_type: type = np.ndarray
+    devices = 1
+    _everywhere = nullcontext()
 
     def asarray(
         self, data: Any, dtype: Any = None, device: str | None = None, copy: bool = False
@@ -36,6 +39,10 @@ class NumPyBackend:
     def device_of(self, array: Any) -> str:
         """Always "cpu"."""
         return "cpu"
+
+    def on(self, where: Any) -> AbstractContextManager[object]:
+        """There is only one."""
+        return self._everywhere
 
     def freeze(self, view: Any) -> Any:
         """NumPy's own flag."""

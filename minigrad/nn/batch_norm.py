@@ -87,6 +87,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..backend.several import placed
 from ..tensor import Tensor
 from .checks import check_flag
 from .functional import norm_steps as steps
@@ -188,6 +189,7 @@ class BatchNorm(RunningNorm):
             return "call .eval() to use the running statistics"
         return "call .eval(), which gives bias then"
 
+    @placed
     def _move(self, mean: Tensor, var: Tensor, n: int) -> None:
         super()._move(mean, var, n)
         _, _, count = running_stats(self)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from .. import backend
+from ..backend.several import at
 from ..dtypes import is_floating, is_whole
 from ..errors import DTypeError, ShapeError
 from ..modes import no_grad
@@ -100,8 +101,9 @@ def mc_batch_norm(
                     "one whose output always has one shape"
                 )
             outputs.add(y.array, var=0.0, n=1)
-    std = backend.of(outputs.squares).xp.sqrt(outputs.var(correction=1))
-    return MCPrediction(*(handle(each.astype(y.dtype)) for each in (outputs.mean, std)))
+    with at(outputs.squares):
+        std = backend.of(outputs.squares).xp.sqrt(outputs.var(correction=1))
+        return MCPrediction(*(handle(each.astype(y.dtype)) for each in (outputs.mean, std)))
 
 
 def _norms_of(model: Module) -> list[BatchNorm]:

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ..backend.several import placed
 from ..create import full_like, ones, zeros
 from ..dtypes import checked, is_floating
 from ..errors import DTypeError, ShapeError
@@ -185,6 +186,7 @@ class RunningNorm(AffineNorm):
             return None
         return next((each[id(self)] for each in receivers[::-1] if id(self) in each), None)
 
+    @placed
     def _move(self, mean: Tensor, var: Tensor, n: int) -> None:
         """The running statistics take in the statistics of a batch."""
         self._check_momentum()

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..arrays import new_array
 from ..backend import Array
+from ..backend.several import at, placed
 from ..modes import no_grad
 from ..tensor import Tensor, handle
 from .batch_norm import BatchNorm
@@ -29,6 +30,7 @@ class Population:
         self.mean: Any = 0.0  # an array from the first batch on
         self.squares: Any = 0.0  # the sum of squared deviations from the mean
 
+    @placed
     def add(self, mean: Array, var: Array | float, n: int) -> None:
         """Take in n values of this mean and biased variance."""
         total = self.n + n
@@ -37,6 +39,7 @@ class Population:
         self.mean = self.mean + apart * (n / total)
         self.n = total
 
+    @placed
     def receive(self, mean: Tensor, var: Tensor, n: int) -> None:
         """Take in a batch, as a module hands it on."""
         self.add(mean.array, var.array.astype(np.float64), n)
@@ -95,8 +98,9 @@ def set_stats(populations: Iterable[tuple[BatchNorm, Population]], correction: i
     values = []
     for norm, population in populations:
         running_mean, running_var, _ = running_stats(norm)
-        values.append((running_mean, population.mean.astype(running_mean.dtype)))
-        values.append((running_var, population.var(correction).astype(running_var.dtype)))
+        with at(population.mean):
+            values.append((running_mean, population.mean.astype(running_mean.dtype)))
+            values.append((running_var, population.var(correction).astype(running_var.dtype)))
     for buffer, array in values:  # now that nothing can fail any more
         buffer.rebind(array)
 

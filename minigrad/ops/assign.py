@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import backend, graph, random
+from ..backend import several
 from ..calling import unify
 from ..errors import DTypeError, GraphError, ShapeError
 from ..modes import recording
@@ -167,4 +168,4 @@ _ASSIGNMENTS = {
 }
 
 for _name, _function in _ASSIGNMENTS.items():
-    setattr(Tensor, _name, _function)
+    several.attach(Tensor, _name, _function)

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from .. import backend
+from ..backend.several import placed
 from ..errors import DTypeError, OutOfRangeError, ShapeError
 from ..op import op
 from ..samples import anything, bits, elementwise
@@ -25,6 +26,7 @@ def bare_key(key):
     return tuple([_bare_part(k) for k in key]) if isinstance(key, tuple) else _bare_part(key)
 
 
+@placed
 def _bare_part(k):
     if isinstance(k, Tensor):
         return k.array.copy()

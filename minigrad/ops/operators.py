@@ -114,7 +114,7 @@ def _to(self: Tensor, *where: Any, dtype: Any = None, device: str | None = None)
     result = self
     if dtype is not None and dtype != self.dtype:
         both = dtypes.is_floating(dtype) and dtypes.is_floating(self.dtype)
-        result = cast(self, dtype=dtype) if both else handle(self.array.astype(dtype))
+        result = cast(self, dtype=dtype) if both else handle(cast(self.array, dtype=dtype))
     if device is not None and not _is_at(result, device):
         result = move(result, device=device, home=self.device)
     return result

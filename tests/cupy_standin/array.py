@@ -149,6 +149,10 @@ class ndarray:
         """Copy from the host."""
         self._host[...] = array
 
+    def copy(self, order="C"):
+        """A copy on the current device, also of an array of another."""
+        return wrap(self._host.copy(order))
+
     def take(self, indices, axis=None, out=None):
         """The values at indices, which wrap."""
         found = np.take(self._host, unwrap(indices, "take"), axis, mode="wrap")

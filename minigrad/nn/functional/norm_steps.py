@@ -12,6 +12,7 @@ from typing import Any
 
 from ... import backend
 from ...backend import Array
+from ...backend.several import placed
 from ...dtypes import is_number, is_whole
 from ...errors import GraphError, ShapeError
 from ...kernels import optimizer_steps
@@ -266,6 +267,7 @@ def move_both(running: Pair, mean: Tensor, var: Tensor, n: int, momentum: float)
         old.rebind(value)  # whoever saved the old array keeps it
 
 
+@placed
 def average(running: Tensor, batch: Array, momentum: float, by: float = 1.0) -> Array:
     """(1 - momentum)·running + momentum·by·batch, in the dtype of the running statistic."""
     old = running.array
