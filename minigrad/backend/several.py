@@ -104,6 +104,11 @@ def attach(owner: Any, name: str, function: Callable[..., Any]) -> None:
     change()
 
 
+def where_they_are(function: F) -> F:
+    """A function for use now, with the same care: itself where there is one device."""
+    return _elsewhere(function) if are_there() else function
+
+
 def _elsewhere(function: F) -> F:
     """A function run on the device of the arrays that it is given."""
 

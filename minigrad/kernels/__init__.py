@@ -37,8 +37,9 @@ def load_kernels(place: str, op_name: str) -> None:
 
 @functools.cache
 def optimizer_steps(place: str) -> Any:
-    """The module with the steps of optimisers, which are no ops; None if it cannot be used."""
-    return _imported(place, "updates") if PACKAGES[place].usable() else None
+    """The module with the steps of optimisers, which are no ops; None if there is none to use."""
+    usable = place in PACKAGES and PACKAGES[place].usable()
+    return _imported(place, "updates") if usable else None
 
 
 def _imported(place: str, module: str) -> Any:

@@ -7,8 +7,8 @@ from types import MappingProxyType
 from typing import Any
 
 from ..backend import Array
-from .optimizer import Optimizer, buffer
-from .rules import compiled, objective_gradient, root, sign_of
+from .optimizer import Optimizer, Prepared, buffer
+from .rules import objective_gradient, root, sign_of
 
 
 class Adagrad(Optimizer):
@@ -53,12 +53,26 @@ class Adagrad(Optimizer):
 
     def update(self, p: Array, g: Array, state: dict[str, Any], options: dict[str, Any]) -> None:
         """See the class."""
-        sums = buffer(state, "sum", p, options["initial_accumulator_value"])
-        lr = options["lr"] / (1 + state.get("step", 0) * options["lr_decay"])
-        state["step"] = state.get("step", 0) + 1
-        if steps := compiled(p, g, sums):
-            numbers = [float(n) for n in (options["weight_decay"], lr, options["eps"])]
-            return steps.adagrad(p, g, sums, sign_of(options["maximize"]), *numbers)
+        sums, lr = self._begun(p, state, options)
         g = objective_gradient(p, g, options["maximize"], options["weight_decay"])
         sums += g * g
         p -= lr * g / root(sums, options["eps"])
+
+    def step_name(self, options: dict[str, Any]) -> str:
+        """One for all options."""
+        return "adagrad"
+
+    def prepared(self, p: Array, state: dict[str, Any], options: dict[str, Any]) -> Prepared:
+        """See `Optimizer`."""
+        sums, lr = self._begun(p, state, options)
+        numbers = [float(n) for n in (options["weight_decay"], lr, options["eps"])]
+        return (sums,), (sign_of(options["maximize"]), *numbers)
+
+    def _begun(
+        self, p: Array, state: dict[str, Any], options: dict[str, Any]
+    ) -> tuple[Array, float]:
+        """Σg², and this step's rate."""
+        sums = buffer(state, "sum", p, options["initial_accumulator_value"])
+        lr = options["lr"] / (1 + state.get("step", 0) * options["lr_decay"])
+        state["step"] = state.get("step", 0) + 1
+        return sums, lr

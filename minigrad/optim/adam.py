@@ -9,8 +9,8 @@ from typing import Any
 
 from .. import backend
 from ..backend import Array
-from .optimizer import Optimizer, buffer
-from .rules import average, average_square, compiled, objective_gradient, root, sign_of
+from .optimizer import Optimizer, Prepared, buffer
+from .rules import average, average_square, objective_gradient, root, sign_of
 
 
 class Adam(Optimizer):
@@ -70,14 +70,7 @@ class Adam(Optimizer):
     def update(self, p: Array, g: Array, state: dict[str, Any], options: dict[str, Any]) -> None:
         """See the class."""
         lr, decay, (beta1, beta2) = options["lr"], options["weight_decay"], options["betas"]
-        step = state["step"] = state.get("step", 0) + 1
-        m, v = buffer(state, "exp_avg", p), buffer(state, "exp_avg_sq", p)
-        move, divisor = -lr / (1 - beta1**step), math.sqrt(1 - beta2**step)
-        steps = None if options["amsgrad"] else compiled(p, g, m, v)
-        if steps:
-            coupled, shrink = (0.0, 1 - lr * decay) if self.decoupled else (decay, 1.0)
-            numbers = coupled, shrink, beta1, beta2, move, divisor, options["eps"]
-            return steps.adam(p, g, m, v, sign_of(options["maximize"]), *map(float, numbers))
+        m, v, move, divisor = self._begun(p, state, options)
         g = objective_gradient(p, g, options["maximize"], 0.0 if self.decoupled else decay)
         if decay and self.decoupled:
             p *= 1 - lr * decay
@@ -88,6 +81,29 @@ class Adam(Optimizer):
             v = backend.of(p).xp.maximum(largest, v, out=largest)
         scale = root(v, options["eps"], divisor)
         p += backend.of(p).xp.divide(move * m, scale, out=scale)
+
+    def step_name(self, options: dict[str, Any]) -> str:
+        """With the largest v or without."""
+        return "amsgrad" if options["amsgrad"] else "adam"
+
+    def prepared(self, p: Array, state: dict[str, Any], options: dict[str, Any]) -> Prepared:
+        """See `Optimizer`."""
+        lr, decay, (beta1, beta2) = options["lr"], options["weight_decay"], options["betas"]
+        m, v, move, divisor = self._begun(p, state, options)
+        kept = (m, v, buffer(state, "max_exp_avg_sq", p)) if options["amsgrad"] else (m, v)
+        coupled, shrink = (0.0, 1 - lr * decay) if self.decoupled else (decay, 1.0)
+        numbers = coupled, shrink, beta1, beta2, move, divisor, options["eps"]
+        return kept, (sign_of(options["maximize"]), *map(float, numbers))
+
+    def _begun(
+        self, p: Array, state: dict[str, Any], options: dict[str, Any]
+    ) -> tuple[Array, Array, float, float]:
+        """m, v, what m is multiplied with, and what √v is divided by: both free them of bias."""
+        beta1, beta2 = options["betas"]
+        step = state.setdefault("step", 0) + 1  # which counts once there is memory for the rest
+        m, v = buffer(state, "exp_avg", p), buffer(state, "exp_avg_sq", p)
+        state["step"] = step
+        return m, v, -options["lr"] / (1 - beta1**step), math.sqrt(1 - beta2**step)
 
 
 class AdamW(Adam):

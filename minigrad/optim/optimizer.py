@@ -11,12 +11,16 @@ import numpy as np
 
 from .. import backend, graph
 from ..backend import Array
+from ..backend.several import are_there, placed, where_they_are
 from ..dtypes import is_number
 from ..errors import DeviceError, DTypeError, ShapeError
-from ..modes import enable_grad
+from ..modes import enable_grad, kernels_on
 from ..tensor import Tensor, handle
 from . import state as flat
 from .checks import check_number, check_parameter, listed
+from .rules import compiled
+
+Prepared = tuple[tuple[Any, ...], tuple[Any, ...]]
 
 
 class Optimizer:
@@ -49,6 +53,7 @@ class Optimizer:
         # of a group: its values when they were last checked, and the options that they gave
         self._options: dict[int, tuple[Sequence[Any], dict[str, Any]]] = {}
         self.param_groups: list[dict[str, Any]] = []
+        self._compiled: dict[type, Any] = {}  # its compiled steps, by type of arrays
         self.moved_by: object = None  # the schedule that set the learning rates last
         self.stepped = False  # a schedule asks: it should move after the first step
         if isinstance(params, Tensor):
@@ -139,7 +144,7 @@ class Optimizer:
                 if set_to_none or p.grad is None:
                     p.grad = None
                 else:  # a new one: the old may be part of a graph
-                    p.grad = handle(backend.of(p.array).xp.zeros_like(p.array))
+                    p.grad = handle(_zeros_like(p.array))
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One update of every parameter that has a gradient, in place.
@@ -169,13 +174,35 @@ class Optimizer:
                 if p.grad is not None:
                     self._check_fit(p, p.grad)
                     ready.append((p, options))
+        if are_there():
+            for p, _ in ready:
+                self._check_device(p)
         self.stepped = True
         try:
-            for p, options in ready:
-                self.update(p.array, p.grad.array, self.state.setdefault(p, {}), options)
+            self._update_all(ready)
         finally:
             graph.wrote(f"{self.name}.step", *[p.array for p, _ in ready])
         return loss
+
+    def _update_all(self, ready: Sequence[tuple[Tensor, dict[str, Any]]]) -> None:
+        """Update parameters, each with its options: compiled where that can be, else plainly."""
+        update, prepared = where_they_are(self.update), where_they_are(self.prepared)
+        on = kernels_on.get()
+        try:
+            for p, options in ready:
+                grad: Any = p.grad
+                array, g, state = p.array, grad.array, self.state.setdefault(p, {})
+                name = on and self.step_name(options)
+                steps = compiled(self._compiled, type(array)) if name else None
+                kept = [each.array for each in state.values() if type(each) is Tensor]
+                if steps is not None and steps.serves(name, array, g, *kept):
+                    steps.take(name, array, g, *prepared(array, state, options))
+                else:
+                    update(array, g, state, options)
+        finally:
+            for steps in self._compiled.values():
+                if steps is not None:
+                    steps.finish()
 
     def _checked_options(self, group: dict[str, Any]) -> dict[str, Any]:
         """`options_of`, which looks again only where an option is another object than last time."""
@@ -191,28 +218,60 @@ class Optimizer:
         """A gradient, and what the state keeps, must be of their parameter's kind."""
         array: Array = p.array
         if not _alike(array, grad):
-            mend = "set it to one that fits, or call zero_grad() and backward() anew"
-            self._refuse(array, grad, "a gradient", mend)
+            self._refuse(array, grad, "a gradient")
         state = self.state.get(p)
         for kept in state.values() if state else ():
             if isinstance(kept, Tensor) and not _alike(array, kept):
-                mend = f"{self.name}.load_state_dict({self.name}.state_dict()) moves it there"
-                self._refuse(array, kept, "a state", mend)
+                self._refuse(array, kept, "a state")
 
-    def _refuse(self, array: Array, given: Any, what: str, mend: str) -> NoReturn:
-        other = given.array
+    def _check_device(self, p: Tensor) -> None:
+        """Where there are several GPUs, all that is a parameter's must be on its own."""
+        kept = [("a state", each) for each in self.state.get(p, {}).values()]
+        for what, each in [("a gradient", p.grad), *kept]:
+            if isinstance(each, Tensor) and each.device != p.device:
+                self._refuse(p.array, each, what)
+
+    def _refuse(self, array: Array, given: Any, what: str) -> NoReturn:
+        mend = "set it to one that fits, or call zero_grad() and backward() anew"
+        if what == "a state":
+            mend = f"{self.name}.load_state_dict({self.name}.state_dict()) moves it there"
+        other, here = given.array, backend.of(array).device_of(array)
         if other.shape != array.shape:
             raise ShapeError(
                 f"{self.name}.step: {what} of shape {other.shape} for a parameter of shape "
                 f"{array.shape}: {mend}"
             )
-        if type(other) is not type(array):
-            here = backend.of(array).device_of(array)
+        if given.device != here:
             raise DeviceError(
                 f"{self.name}.step: {what} on {given.device} for a parameter on {here}: {mend}"
             )
         raise DTypeError(
             f"{self.name}.step: {what} of {other.dtype} for a parameter of {array.dtype}: {mend}"
+        )
+
+    def __init_subclass__(cls) -> None:
+        """Compiled steps are those of the `update` that they stand beside: not of a new one."""
+        super().__init_subclass__()
+        update, name = (
+            next(i for i, each in enumerate(cls.__mro__) if method in vars(each))
+            for method in ("update", "step_name")
+        )
+        if update < name:
+            cls.step_name = Optimizer.step_name  # type: ignore[method-assign]
+
+    def step_name(self, options: dict[str, Any]) -> str:
+        """What compiled steps call `update` with these options; "" if none stand for it."""
+        return ""
+
+    def prepared(self, p: Array, state: dict[str, Any], options: dict[str, Any]) -> Prepared:
+        """What a compiled step takes beside p and its gradient (see kernels/cpu/updates.py).
+
+        Returns:
+            The arrays that are kept beside p, None where there is none, and numbers.  The state is
+            what `update` would leave, but for these arrays' values.
+        """
+        raise NotImplementedError(
+            f"{self.name} has a step_name: define `def prepared(self, p, ...)`"
         )
 
     def update(self, p: Array, g: Array, state: dict[str, Any], options: dict[str, Any]) -> None:
@@ -250,6 +309,10 @@ class Optimizer:
         """
         flat.load(self, state_dict)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: compiled steps remember where this optimiser's arrays lie."""
+        return {**vars(self), "_compiled": {}}
+
     def __repr__(self) -> str:
         lines = []
         for i, group in enumerate(self.param_groups):
@@ -258,6 +321,11 @@ class Optimizer:
             options = ", ".join(f"{k}={v!r}" for k, v in group.items() if k != "params")
             lines.append(f"  group {i}: {count} of {size}, {options}")
         return "\n".join([f"{self.name}(", *lines, ")"])
+
+
+@placed
+def _zeros_like(array: Array) -> Array:
+    return backend.of(array).xp.zeros_like(array)
 
 
 def buffer(state: dict[str, Any], name: str, p: Array, value: float = 0.0) -> Array:

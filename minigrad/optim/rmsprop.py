@@ -9,8 +9,8 @@ from typing import Any
 from .. import backend
 from ..backend import Array
 from .checks import check_number
-from .optimizer import Optimizer, buffer
-from .rules import average, average_square, compiled, objective_gradient, root, sign_of
+from .optimizer import Optimizer, Prepared, buffer
+from .rules import average, average_square, objective_gradient, root, sign_of
 
 
 class RMSprop(Optimizer):
@@ -67,14 +67,7 @@ class RMSprop(Optimizer):
 
     def update(self, p: Array, g: Array, state: dict[str, Any], options: dict[str, Any]) -> None:
         """See the class."""
-        state["step"] = state.get("step", 0) + 1
-        v = buffer(state, "square_avg", p)
-        mean = buffer(state, "grad_avg", p) if options["centered"] else None
-        b = buffer(state, "momentum_buffer", p) if options["momentum"] else None
-        names = "weight_decay", "lr", "alpha", "eps", "momentum"
-        if steps := compiled(*[each for each in (p, g, v, mean, b) if each is not None]):
-            numbers = [float(options[name]) for name in names]
-            return steps.rmsprop(p, g, v, mean, b, sign_of(options["maximize"]), *numbers)
+        v, mean, b = self._begun(p, state, options)
         g = objective_gradient(p, g, options["maximize"], options["weight_decay"])
         average_square(v, g, options["alpha"])
         if mean is not None:
@@ -87,3 +80,24 @@ class RMSprop(Optimizer):
             p -= options["lr"] * b
         else:
             p -= options["lr"] * g / scale
+
+    def step_name(self, options: dict[str, Any]) -> str:
+        """One for all options."""
+        return "rmsprop"
+
+    def prepared(self, p: Array, state: dict[str, Any], options: dict[str, Any]) -> Prepared:
+        """See `Optimizer`."""
+        names = "weight_decay", "lr", "alpha", "eps", "momentum"
+        numbers = [float(options[name]) for name in names]
+        return self._begun(p, state, options), (sign_of(options["maximize"]), *numbers)
+
+    def _begun(
+        self, p: Array, state: dict[str, Any], options: dict[str, Any]
+    ) -> tuple[Array, Array | None, Array | None]:
+        """v, the average of g, and the momentum: None where the options ask for none."""
+        step = state.setdefault("step", 0) + 1  # which counts once there is memory for the rest
+        v = buffer(state, "square_avg", p)
+        mean = buffer(state, "grad_avg", p) if options["centered"] else None
+        b = buffer(state, "momentum_buffer", p) if options["momentum"] else None
+        state["step"] = step
+        return v, mean, b

@@ -7,15 +7,19 @@ from typing import Any
 from .. import backend
 from ..backend import Array
 from ..kernels import optimizer_steps
-from ..modes import kernels_on
 
 
-def compiled(*arrays: Array) -> Any:
-    """The compiled steps (see kernels/cpu/updates.py), if they may be used on these arrays."""
-    if not kernels_on.get():
-        return None
-    steps = optimizer_steps("cpu")
-    return steps if steps is not None and steps.serves(*arrays) else None
+def compiled(known: dict[type, Any], kind: type) -> Any:
+    """The compiled steps for a type of arrays, None if there are none (see kernels/cpu/updates.py).
+
+    Args:
+        known: those of one optimiser, by type of arrays: they may remember its own.
+        kind: the type.
+    """
+    if kind not in known:
+        module = optimizer_steps(backend.PLACES[kind])
+        known[kind] = None if module is None else module.Steps()
+    return known[kind]
 
 
 def sign_of(maximize: bool) -> float:

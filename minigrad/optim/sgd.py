@@ -9,8 +9,8 @@ from typing import Any
 from .. import backend
 from ..backend import Array
 from ..tensor import handle
-from .optimizer import Optimizer, buffer
-from .rules import compiled, objective_gradient, sign_of
+from .optimizer import Optimizer, Prepared, buffer
+from .rules import objective_gradient, sign_of
 
 
 class SGD(Optimizer):
@@ -64,8 +64,6 @@ class SGD(Optimizer):
 
     def update(self, p: Array, g: Array, state: dict[str, Any], options: dict[str, Any]) -> None:
         """See the class."""
-        if steps := compiled(p, g, *[kept.array for kept in state.values()]):
-            return self._compiled(steps, p, g, state, options)
         g = objective_gradient(p, g, options["maximize"], options["weight_decay"])
         if momentum := options["momentum"]:
             if "momentum_buffer" not in state:
@@ -78,14 +76,16 @@ class SGD(Optimizer):
             g = g + momentum * b if options["nesterov"] else b
         p -= options["lr"] * g
 
-    def _compiled(
-        self, steps: Any, p: Array, g: Array, state: dict[str, Any], options: dict[str, Any]
-    ) -> None:
+    def step_name(self, options: dict[str, Any]) -> str:
+        """With momentum or without."""
+        return "sgd_momentum" if options["momentum"] else "sgd"
+
+    def prepared(self, p: Array, state: dict[str, Any], options: dict[str, Any]) -> Prepared:
+        """See `Optimizer`."""
         momentum, lr = float(options["momentum"]), float(options["lr"])
         shared = sign_of(options["maximize"]), float(options["weight_decay"]), lr
         if not momentum:
-            return steps.sgd(p, g, *shared)
+            return (), shared
         first = "momentum_buffer" not in state
-        b = buffer(state, "momentum_buffer", p)
-        share = float(1 - options["dampening"])
-        steps.sgd_momentum(p, g, b, *shared, momentum, share, first, options["nesterov"])
+        b, share = buffer(state, "momentum_buffer", p), float(1 - options["dampening"])
+        return (b,), (*shared, momentum, share, first, options["nesterov"])

@@ -34,7 +34,10 @@ class Entry:
                 f"{name} was given {given!r}: CuPy passes a Python int as int64 and a float as "
                 "float64, so say which is meant: np.int64(...), np.float64(...)"
             )
-        if parameter.pointer and isinstance(given, np.generic):
+        if parameter.dtype is None or isinstance(given, np.void):
+            if parameter.dtype is not None or not isinstance(given, np.void):
+                raise TypeError(f"{name} is passed by value, and was given {given!r}")
+        elif parameter.pointer and isinstance(given, np.generic):
             if given != 0 or given.dtype.itemsize != 8:
                 raise TypeError(f"{name} is a pointer, and was given the number {given!r}")
         elif parameter.pointer != isinstance(given, np.ndarray):

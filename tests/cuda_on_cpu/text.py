@@ -26,10 +26,10 @@ class CompileError(Exception):
 
 @dataclass(frozen=True)
 class Parameter:
-    """One of an entry's: its name, its dtype, and whether it points to an array."""
+    """One of an entry's: its name, its dtype (None: a struct), and whether it is a pointer."""
 
     name: str
-    dtype: np.dtype
+    dtype: np.dtype | None
     pointer: bool
 
 
@@ -102,6 +102,8 @@ def _split(parameters):
 def _parameter(text):
     words = re.sub(r"\bconst\b|__restrict__|\*", " ", text).split()
     *kind, name = words
-    if " ".join(kind) not in DTYPES or text.count("*") > 1:
+    dtype = DTYPES.get(" ".join(kind))
+    struct = len(kind) == 1 and kind[0][0].isupper()
+    if not (dtype or struct) or text.count("*") > (dtype is not None):
         raise CompileError(f"a kernel's parameter is given as {text.strip()!r}")
-    return Parameter(name, np.dtype(DTYPES[" ".join(kind)]), "*" in text)
+    return Parameter(name, dtype and np.dtype(dtype), "*" in text)

@@ -3,6 +3,8 @@
 It is no subclass of `numpy.ndarray`, as CuPy's is none: a forgotten `np.` fails.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from . import indexing
@@ -24,6 +26,13 @@ class Flags:
         self.fnc = self.f_contiguous and not self.c_contiguous
         self.forc = self.f_contiguous or self.c_contiguous
         self.owndata = array.base is None
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """CuPy's MemoryPointer, as far as one may look at it."""
+
+    ptr: int
 
 
 class ndarray:
@@ -139,6 +148,11 @@ class ndarray:
         indexing.write(self._host, indexing.host_key(key, self.shape), unwrap(value, "__setitem__"))
 
     # ---- the rest is NumPy's, where CuPy has it
+
+    @property
+    def data(self):
+        """Where the memory is: kernels that follow pointers find it on the host."""
+        return Pointer(self._host.__array_interface__["data"][0])
 
     @property
     def flags(self):

@@ -62,5 +62,7 @@ class RawKernel:
 
 def _host(argument):
     if isinstance(argument, np.ndarray):
-        raise TypeError("a kernel was given a NumPy array: CuPy passes its bytes by value")
+        if argument.size != 1 or argument.dtype.fields is None:
+            raise TypeError("a kernel was given a NumPy array: CuPy passes its bytes by value")
+        return argument.reshape(())[()].copy()  # a struct
     return argument._host if isinstance(argument, ndarray) else argument

@@ -1,9 +1,8 @@
 """Kernels of what moves from step to step: each number of a parameter is read and written once.
 
-They are no ops.  `minigrad.optim`, and running statistics, call them for arrays that `serves`
-approves; hyperparameters are
-Python's floats, rounded to the parameter's dtype once, as NumPy does.  All are elementwise: how
-the arrays are shared out among threads changes nothing.
+They are no ops.  `minigrad.optim`, and running statistics, run them on arrays that are `served`;
+hyperparameters are Python's floats, rounded to the parameter's dtype once, as NumPy does.  All are
+elementwise: how the arrays are shared out among threads changes nothing.
 """
 
 from __future__ import annotations
@@ -18,13 +17,31 @@ SMALL = 1 << 16  # up to so many numbers one thread is as fast as several
 BLOCK = 1 << 14  # numbers that a thread takes at a time
 
 
-def serves(*arrays):
+def served(*arrays):
     """Whether the kernels take these arrays, of one shape: one dtype, C's order, writeable."""
     number = arrays[0].dtype
     for a in arrays:
         if type(a) is not np.ndarray or a.dtype != number or not a.flags.carray:
             return False
     return number in FLOATS
+
+
+class Steps:
+    """The compiled steps of one optimiser, one parameter after the other."""
+
+    @staticmethod
+    def serves(name, *arrays):
+        """Whether there is such a step, and it takes these arrays."""
+        return name in STEPS and served(*arrays)
+
+    @staticmethod
+    def take(name, p, g, kept, numbers):
+        """Take a step on arrays that are served."""
+        STEPS[name](p, g, *kept, *numbers)
+
+    @staticmethod
+    def finish():
+        """All have been taken."""
 
 
 # ---- SGD -----------------------------------------------------------------------------------------
@@ -192,6 +209,9 @@ def adagrad(p, g, sums, sign, decay, lr, eps):
     """p ← p - lr·d / (√sums + eps), with sums ← sums + d² and d = ±g + decay·p."""
     run = _adagrad if p.size <= SMALL else _adagrad_on_many
     run(p.ravel(), g.ravel(), sums.ravel(), sign, decay, lr, eps)
+
+
+STEPS = {each.__name__: each for each in (sgd, sgd_momentum, adam, rmsprop, adagrad)}
 
 
 # ---- running statistics --------------------------------------------------------------------------

@@ -271,7 +271,7 @@ def move_both(running: Pair, mean: Tensor, var: Tensor, n: int, momentum: float)
 def average(running: Tensor, batch: Array, momentum: float, by: float = 1.0) -> Array:
     """(1 - momentum)·running + momentum·by·batch, in the dtype of the running statistic."""
     old = running.array
-    if kernels_on.get() and (steps := optimizer_steps("cpu")) and steps.serves(old, batch):
+    if kernels_on.get() and (steps := optimizer_steps("cpu")) and steps.served(old, batch):
         return steps.average(old, batch, float(momentum), by)
     try:
         moved = (1 - momentum) * old + momentum * (batch * by if by != 1 else batch)
