@@ -187,13 +187,14 @@ class Optimizer:
     def _update_all(self, ready: Sequence[tuple[Tensor, dict[str, Any]]]) -> None:
         """Update parameters, each with its options: compiled where that can be, else plainly."""
         update, prepared = where_they_are(self.update), where_they_are(self.prepared)
-        on = kernels_on.get()
+        on, kind, steps, last, name = kernels_on.get(), None, None, None, ""
         try:
             for p, options in ready:
                 grad: Any = p.grad
                 array, g, state = p.array, grad.array, self.state.setdefault(p, {})
-                name = on and self.step_name(options)
-                steps = compiled(self._compiled, type(array)) if name else None
+                if options is not last or type(array) is not kind:
+                    last, kind, name = options, type(array), self.step_name(options)
+                    steps = compiled(self._compiled, kind) if on and name else None
                 kept = [each.array for each in state.values() if type(each) is Tensor]
                 if steps is not None and steps.serves(name, array, g, *kept):
                     steps.take(name, array, g, *prepared(array, state, options))
