@@ -50,7 +50,7 @@ from .watching import watch
 
 __version__ = "0.1.0"
 # imported when they are first named: `import minigrad` stays quick
-_ROOMS = ("data", "func", "laws", "nn", "optim", "testing")
+_ROOMS = ("cuda", "data", "func", "laws", "nn", "optim", "testing")
 
 
 def __getattr__(name: str) -> object:

@@ -16,7 +16,7 @@ from .modes import enable_grad as enable_grad, is_grad_enabled as is_grad_enable
 from .random import get_rng_state as get_rng_state, manual_seed as manual_seed, rand as rand, rand_like as rand_like, randint as randint, randn as randn, randn_like as randn_like, randperm as randperm, set_rng_state as set_rng_state
 from .tensor import Tensor as Tensor
 from .watching import watch as watch
-from . import data as data, func as func, laws as laws, nn as nn, optim as optim, testing as testing
+from . import cuda as cuda, data as data, func as func, laws as laws, nn as nn, optim as optim, testing as testing
 
 __version__: str
 

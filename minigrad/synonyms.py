@@ -52,7 +52,6 @@ SYNONYMS = {
     "device": 'a string, "cpu" or "cuda"; x.device is one',
     "autograd": "mg.grad, mg.func, mg.detect_anomaly",
     "inference_mode": "mg.no_grad",
-    "cuda": 'device="cuda", or x.cuda(); mg.memory("cuda") is its memory',
     "empty_cache": "mg.memory().empty_cache()",
     "memory_allocated": "mg.memory().used",
     "max_memory_allocated": "mg.memory().peak",

@@ -28,6 +28,7 @@ from types import ModuleType
 import cuda_on_cpu
 import numpy as np
 
+from . import cublas
 from . import cuda as _cuda
 from .api import NAMES, VERSION
 from .array import ndarray
@@ -71,6 +72,7 @@ def _make_modules():
     paths = ["cupy", "cupy.linalg", "cupy.random", "cupy.lib", "cupy.lib.stride_tricks"]
     made = {path: _namespace(path) for path in paths}
     made["cupy.cuda"] = _cuda.make_module()
+    made["cupy._core"] = cublas.make_core()
     for path, module in made.items():
         parent, _, name = path.rpartition(".")
         if parent:

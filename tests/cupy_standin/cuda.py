@@ -1,6 +1,9 @@
 """The `cupy.cuda` namespace: two devices that are not there, without streams."""
 
+import threading
 from types import ModuleType
+
+from .cublas import make_cublas
 
 DEVICES = 2
 
@@ -59,4 +62,5 @@ def make_module():
     runtime.getDevice = lambda: Device.current
     runtime.CUDARuntimeError = CUDARuntimeError
     module.Device, module.is_available, module.runtime = Device, is_available, runtime
+    module.cublas, module.get_cublas_handle = make_cublas(), threading.get_ident
     return module
