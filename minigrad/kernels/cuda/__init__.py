@@ -11,7 +11,14 @@ from __future__ import annotations
 MODULES: dict[str, str] = {
     "cross_entropy": "losses",
     "cross_entropy_grad": "losses",
+    "erf": "elementwise",
+    "gelu": "elementwise",
+    "gelu_grad": "elementwise",
     "log_softmax": "losses",
+    "relu_grad": "elementwise",
+    "sigmoid": "elementwise",
+    "silu": "elementwise",
+    "silu_grad": "elementwise",
     "softmax": "losses",
 }
 
