@@ -9,17 +9,21 @@ from __future__ import annotations
 
 # which module has the kernels of an op
 MODULES: dict[str, str] = {
+    "avg_pool2d": "pooling",
+    "avg_unpool2d": "pooling",
     "cross_entropy": "losses",
     "cross_entropy_grad": "losses",
     "erf": "elementwise",
     "gelu": "elementwise",
     "gelu_grad": "elementwise",
     "log_softmax": "losses",
+    "max_pool2d": "pooling",
     "relu_grad": "elementwise",
     "sigmoid": "elementwise",
     "silu": "elementwise",
     "silu_grad": "elementwise",
     "softmax": "losses",
+    "unpick": "pooling",
 }
 
 
