@@ -11,6 +11,10 @@ from __future__ import annotations
 MODULES: dict[str, str] = {
     "avg_pool2d": "pooling",
     "avg_unpool2d": "pooling",
+    "conv2d": "conv",
+    "conv2d_bias": "conv",
+    "conv2d_input": "conv",
+    "conv2d_weight": "conv",
     "cross_entropy": "losses",
     "cross_entropy_grad": "losses",
     "erf": "elementwise",
