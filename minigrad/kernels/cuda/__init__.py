@@ -27,6 +27,7 @@ MODULES: dict[str, str] = {
     "silu": "elementwise",
     "silu_grad": "elementwise",
     "softmax": "losses",
+    "unindex": "indexing",
     "unpick": "pooling",
 }
 
