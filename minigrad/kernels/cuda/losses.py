@@ -57,8 +57,10 @@ def _cross_entropy(xp, x, labels, *, ignore_index, reduction):
     name = NAMES.get(x.dtype)
     if name is None or x.ndim != 2 or x.size == 0 or labels.shape != x.shape[:1]:
         return NotImplemented
+    if type(labels) is not type(x) or abs(ignore_index) > MOST:
+        return NotImplemented  # labels on the host: the forward says that they are elsewhere
     labels = _labels(xp, labels)
-    if labels is None or abs(ignore_index) > MOST:
+    if labels is None:
         return NotImplemented
     x, (rows, classes) = xp.ascontiguousarray(x), x.shape
     kinds = f"{name}_{LABELS[labels.dtype]}"
@@ -87,13 +89,15 @@ def _labels(xp, labels):
 @cross_entropy_grad.kernel("cuda")
 def _(xp, x, dy, labels, *, ignore_index, reduction, hint=None):
     name = NAMES.get(x.dtype)
+    if name is None or x.size == 0 or not type(x) is type(dy) is type(labels):
+        return NotImplemented
+    if dy.dtype != x.dtype:
+        return NotImplemented
     if not hint:
         found = _cross_entropy(xp, x, labels, ignore_index=ignore_index, reduction=reduction)
         if found is NotImplemented:
             return NotImplemented
         hint = found[1]
-    if name is None or x.size == 0 or getattr(dy, "dtype", None) != x.dtype:
-        return NotImplemented
     slopes, weights = hint
     # a number is 1: what is ignored is so in the slopes
     weights = None if isinstance(weights, np.generic) else weights

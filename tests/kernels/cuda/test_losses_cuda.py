@@ -85,3 +85,15 @@ def test_another_axis_is_left_to_the_forward(standin):
     assert kernel(standin, x, axis=0) is NotImplemented
     assert kernel(standin, standin.zeros((2, 0)), axis=-1) is NotImplemented
     assert kernel(standin, standin.ones(()), axis=-1) is NotImplemented
+
+
+@pytest.mark.parametrize("elsewhere", ["labels", "cotangent"])
+def test_what_is_on_the_host_is_left_to_the_forward(standin, elsewhere):
+    host = {"x": logits((4, 5)), "cotangent": logits((4,)), "labels": np.zeros(4, int)}
+    there = {n: a if n == elsewhere else standin.asarray(a) for n, a in host.items()}
+    options = {"ignore_index": -100, "reduction": "none"}
+    cross_entropy_grad.op.body(standin, *map(standin.asarray, host.values()), **options, hint=None)
+    (loss,), (grad,) = (op.op.kernels["cuda"] for op in (cross_entropy, cross_entropy_grad))
+    assert grad(standin, *there.values(), **options) is NotImplemented
+    if elsewhere == "labels":
+        assert loss(standin, there["x"], there["labels"], **options) is NotImplemented
