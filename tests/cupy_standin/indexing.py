@@ -15,7 +15,8 @@ def host_key(key, shape):
     for part in parts:
         is_integers = isinstance(part, np.ndarray) and part.dtype.kind in "iu"
         # an axis of length 0 has nowhere to wrap to
-        wrapped.append(part % shape[axis] if is_integers and shape[axis : axis + 1] else part)
+        fits = is_integers and shape[axis : axis + 1]  # a small dtype may not hold the length
+        wrapped.append(part.astype(np.int64) % shape[axis] if fits else part)
         axis += len(shape) - taken if part is Ellipsis else _axes_taken(part)
     return tuple(wrapped)
 
