@@ -116,8 +116,8 @@ class CuPyBackend:
     def add_at(self, array: Any, key: Any, values: Any) -> None:
         """array[key] += values in place, floats in an order of their own: the same bits each time.
 
-        Without kernels floats are added by `cupy.add.at`, in an order, and so with a rounding, that
-        vary between runs.
+        Without kernels, and where there are 2³¹ numbers or more, `cupy.add.at` adds floats in an
+        order, and so with a rounding, that vary between runs.
         """
         with self.on(array):
             self._add_at(array, key, values)

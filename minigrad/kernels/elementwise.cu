@@ -89,7 +89,9 @@ template <class F, class T> __device__ void map_one(const T* x, T* y, long long 
   const long long first = first_place<long long>(), step = to_next<long long>();
   for (long long at = first; at < packs; at += step) {
     Pack<T> pack = from[at];
-    for (T& value : pack.values) value = rounded<T>(F::of(wide(value)));
+#pragma unroll  // so that the pack stays in registers
+    for (int k = 0; k < Pack<T>::SIZE; ++k)
+      pack.values[k] = rounded<T>(F::of(wide(pack.values[k])));
     to[at] = pack;
   }
   for (long long at = packs * Pack<T>::SIZE + first; at < n; at += step)
@@ -105,6 +107,7 @@ template <class F, class T> __device__ void map_two(const T* a, const T* b, T* y
   for (long long at = first; at < packs; at += step) {
     Pack<T> pack = left[at];
     const Pack<T> other = right[at];
+#pragma unroll
     for (int k = 0; k < Pack<T>::SIZE; ++k)
       pack.values[k] = rounded<T>(F::of(wide(pack.values[k]), wide(other.values[k])));
     to[at] = pack;

@@ -41,7 +41,7 @@ class Plan(NamedTuple):
 
     size: tuple[int, ...]
     taps: tuple[int, ...]  # height, width, kernel, stride, dilation, padding before
-    out: tuple[int, int]
+    out: tuple[int, ...]
     blocks: tuple[Block, ...]
 
 
@@ -51,14 +51,14 @@ def _plan(
 ) -> Plan | None:
     """The plan for images of a size; None where there is nothing to compute, or no place to be."""
     o, each, *kernel = w_shape
-    groups, out = geometry.groups, geometry.output_size(size, kernel)
+    groups, out = geometry.groups, tuple(map(int, geometry.output_size(size, kernel)))
     if min(images, *w_shape, *size, *out) < 1 or o % groups:
         return None
     before = [pair[0] for pair in geometry.padding]
     taps = (*size, *kernel, *geometry.stride, *geometry.dilation, *before)
     lines = max(groups * each * math.prod(kernel), o)  # the patches' or the output's
     blocks = _blocks(images, out, max(1, PATCH_BYTES // (lines * itemsize)))
-    return Plan(tuple(size), tuple(map(int, taps)), out, tuple(blocks))
+    return Plan(tuple(map(int, size)), tuple(map(int, taps)), out, tuple(blocks))
 
 
 def _blocks(images, out, fits):

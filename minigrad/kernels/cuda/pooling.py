@@ -19,7 +19,7 @@ WINNERS = {np.dtype(np.uint8): "uint8", np.dtype(np.int64): "int64"}
 def _numbers(images: int, size: Any, out: Any, window: Any) -> tuple[int, ...]:
     """What the kernels are told of images and windows."""
     moves = *window.kernel, *window.stride, *window.padding, *window.dilation
-    return (images, *size, *out, *map(int, moves))
+    return (images, *map(int, (*size, *out, *moves)))
 
 
 def _served(xp: ModuleType, x: Any) -> bool:

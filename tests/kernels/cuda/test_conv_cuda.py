@@ -64,6 +64,11 @@ def test_each_op_gives_what_its_forward_gives(cuda, name, dtype):
     agree_on_all(name, dtype)
 
 
+@pytest.mark.parametrize("name", ["strided", "dilated", "in groups", "many positions"])
+def test_places_beyond_what_int_counts_are_the_same(cuda, long_counts, name):
+    agree_on_all(name)
+
+
 @pytest.fixture(params=[1, 1 << 9, 1 << 11, 1 << 13])
 def little_memory(request, monkeypatch):
     """Patches of so many bytes at most, so that images are cut into blocks, and these into rows."""

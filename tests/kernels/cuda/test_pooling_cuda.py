@@ -78,6 +78,14 @@ def test_winners_that_a_byte_cannot_tell_apart_are_wider(cuda, side):
     agree_on_the_largest(images((1, 20, 20)), Window((side, side), (1, 2)))
 
 
+@pytest.mark.parametrize("name", PLAIN)
+def test_places_beyond_what_int_counts_are_the_same(cuda, long_counts, name):
+    agree_on_the_largest(images((2, 3, 9, 10)), PLAIN[name])
+    options = {"window": PLAIN[name], "include_pad": False}
+    y, wanted = (by(avg_pool2d, images((2, 9, 10)), **options) for by in (by_kernel, by_forward))
+    assert_close(y, wanted, size=9)
+
+
 def test_more_blocks_than_one_take_each_place_once(cuda):
     agree_on_the_largest(images((7, 33, 35)), WINDOWS["overlapping"])
 
