@@ -42,7 +42,7 @@ template <class T, int V, bool RELU>
 __device__ void sums_of(const T* x, const T* out, const T* dy, const Work<T>* m, long long sharing,
                         double* partials, const Planes& planes) {
   const long long set = planes.set(), part = planes.team() - set * planes.parts;
-  const Work<T> near = m[set / sharing];
+  const Work<T> near = m[quotient(set, sharing)];
   const Sums own = products<V, DEEP<V> / 2, RELU>(x, out, dy, planes, set, part, near);
   keep(partials, planes.team(), over_team(own));
 }

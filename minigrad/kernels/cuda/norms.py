@@ -66,7 +66,8 @@ class Seen(NamedTuple):
 
     def beside(self, xp: Any, array: Any, shape: tuple[int, ...]) -> Any:
         """Another array of x's dtype and shape, lying as x does."""
-        if array.dtype != self.x.dtype or array.shape != shape:
+        alike = type(array) is type(self.x) and array.dtype == self.x.dtype
+        if not alike or array.shape != shape:
             raise NotServedError
         if self.layout.order is not None:
             array = array.transpose(self.layout.order)
@@ -104,7 +105,7 @@ def weights(xp: Any, value: Any, n: int, x: Any, work: Any) -> Any:
     """n weights as the three arguments of kernels: in x's dtype, in `work`, and a number."""
     if isinstance(value, int | float):
         return None, None, float(value)
-    if value.size != n:
+    if type(value) is not type(x) or value.size != n:
         raise NotServedError
     if not value.flags.c_contiguous:
         value = xp.ascontiguousarray(value)

@@ -87,7 +87,7 @@ def _(xp, x, gamma, beta, *, axes, along, eps):
 @or_forward
 def _(xp, x, gamma, dy, *, axes, along, eps, hint=None):
     x, layers, work = served(xp, x, axes, along)
-    if dy.dtype != x.dtype or dy.shape != x.shape:
+    if type(dy) is not type(x) or dy.dtype != x.dtype or dy.shape != x.shape:
         raise NotServedError
     hint, n = opened(xp, hint, layers.sets, work), layers.places * layers.own
     dy = dy if dy.flags.c_contiguous else xp.ascontiguousarray(dy)
