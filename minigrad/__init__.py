@@ -51,12 +51,15 @@ from .watching import watch
 __version__ = "0.1.0"
 # imported when they are first named: `import minigrad` stays quick
 _ROOMS = ("cuda", "data", "func", "laws", "nn", "optim", "testing")
+_LAZY = {"record": "recorder"}  # functions, by the room that has them
 
 
 def __getattr__(name: str) -> object:
     """Every op of the registry is a name here too: `mg.exp` is `tensor.exp` as a function."""
     if name in _ROOMS:
         return _importlib.import_module(f".{name}", __name__)
+    if name in _LAZY:
+        return getattr(_importlib.import_module(f".{_LAZY[name]}", __name__), name)
     found = _registry.get(name)
     if found is None:
         hint = _advice(name) or ": dir(minigrad) lists what it has"
@@ -68,4 +71,6 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ROOMS, *(name for name, each in _registry.items() if each.method)})
+    return sorted(
+        {*globals(), *_ROOMS, *_LAZY, *(name for name, each in _registry.items() if each.method)}
+    )

@@ -87,7 +87,10 @@ def init_text() -> str:
                     + ", ".join(f"{name} as {alias}" for name, alias in names)
                 )
     rooms = ", ".join(f"{name} as {name}" for name in vars(minigrad)["_ROOMS"])
-    lines += [f"from . import {rooms}", "", "__version__: str", ""]
+    lazy = [
+        f"from .{room} import {name} as {name}" for name, room in vars(minigrad)["_LAZY"].items()
+    ]
+    lines += [f"from . import {rooms}", *lazy, "", "__version__: str", ""]
     return (
         "\n".join(lines)
         + "\n"
