@@ -13,6 +13,7 @@ import numpy as np
 
 from . import backend
 from .dtypes import is_floating, is_whole
+from .errors import ShapeError
 from .modes import recomputing
 from .nn.module import Module
 from .nn.norm_base import check_model
@@ -26,6 +27,7 @@ def record(
     layers: Iterable[str] | None = None,
     percentiles: Sequence[float] = (15, 50, 85),
     every: int = 1,
+    channels: bool = False,
 ) -> Recorder:
     """Keep, by step, what the layers of a model give, their gradients and running statistics.
 
@@ -41,6 +43,7 @@ def record(
         layers: names as `model.named_modules()` gives them; usually all that hold no other module.
         percentiles: of the outputs, from 0 to 100.
         every: record the first of so many steps; the others cost nothing.
+        channels: describe each channel of the outputs, axis 1, by itself.
 
     Returns:
         A `Recorder`.  Its hooks go with the end of `with`, or with `.close()`.
@@ -49,6 +52,7 @@ def record(
         TypeError: the model is no module.
         AttributeError: it has no layer of a given name.
         ValueError: a percentile beyond 0 to 100, or every below 1.
+        ShapeError: with channels, when a layer's output has no axis 1.
 
     Example:
         >>> from minigrad import nn, optim
@@ -74,33 +78,39 @@ def record(
     wanted = _checked_percentiles(percentiles)
     if not is_whole(every) or every < 1:
         raise ValueError(f"record got every={every!r}: give an integer of at least 1")
-    return Recorder(model, _named(model, layers), wanted, int(every))
+    return Recorder(model, _named(model, layers), wanted, int(every), channels)
 
 
 class Outputs:
     """What a layer gave, over all values of its output: `mean`, `std` and `percentiles`.
 
-    The first two have a number for each recorded step, (steps,); the last (steps, percentiles).  A
-    step in which the layer was not called has NaN.
+    The first two have a number for each recorded step, (steps,); the last (steps, percentiles).
+    With channels each has an axis of them at the end.  A step in which the layer was not called has
+    NaN.
     """
 
     def __init__(self) -> None:
-        self.rows: list[Numbers] = []
+        self.rows: list[Numbers | None] = []
 
     @property
     def mean(self) -> Numbers:
-        """(steps,)."""
-        return np.array([row[0] for row in self.rows])
+        """(steps,), or (steps, C)."""
+        return self._stacked()[:, 0]
 
     @property
     def std(self) -> Numbers:
-        """(steps,): the root of the mean squared deviation."""
-        return np.array([row[1] for row in self.rows])
+        """(steps,), or (steps, C): the root of the mean squared deviation."""
+        return self._stacked()[:, 1]
 
     @property
     def percentiles(self) -> Numbers:
-        """(steps, percentiles)."""
-        return np.array([row[2:] for row in self.rows])
+        """(steps, percentiles), or (steps, percentiles, C)."""
+        return self._stacked()[:, 2:]
+
+    def _stacked(self) -> Numbers:
+        like = next((row for row in self.rows if row is not None), np.empty(3))
+        nothing = np.full_like(like, np.nan)
+        return np.array([nothing if row is None else row for row in self.rows])
 
 
 class Running:
@@ -132,9 +142,15 @@ class Recorder:
     """
 
     def __init__(
-        self, model: Module, layers: dict[str, Module], percentiles: tuple[float, ...], every: int
+        self,
+        model: Module,
+        layers: dict[str, Module],
+        percentiles: tuple[float, ...],
+        every: int,
+        channels: bool,
     ) -> None:
-        self.model, self.percentiles, self.every = model, percentiles, every
+        self.model, self.percentiles = model, percentiles
+        self.every, self.channels = every, channels
         self.titles = {name: type(layer).__name__ for name, layer in layers.items()}
         self.outputs = {name: Outputs() for name in layers}
         self.running = {name: Running() for name, _ in _norms(model)}
@@ -169,7 +185,8 @@ class Recorder:
             if not self._due() or not self.model.training or recomputing.get():
                 return
             if isinstance(output, Tensor) and is_floating(output.dtype) and output.size:
-                self._seen[name] = _described(output.array, self.percentiles)
+                axes = _other_axes(name, output) if self.channels else None
+                self._seen[name] = _described(output.array, self.percentiles, axes)
 
         return hook
 
@@ -196,13 +213,14 @@ class Recorder:
         self._count += 1
 
     def _keep(self, values: dict[str, float]) -> None:
-        nothing = np.full(2 + len(self.percentiles), np.nan)
         for name, outputs in self.outputs.items():
-            outputs.rows.append(self._seen.get(name, nothing))
+            outputs.rows.append(self._seen.get(name))
         for name, p in self.model.named_parameters():
             self._norms[name].append(np.nan if p.grad is None else _length(p.grad.array))
         for name, norm in _norms(self.model):
-            self.running[name].rows.append((_host(norm.running_mean), _host(norm.running_var)))
+            self.running[name].rows.append(
+                (_host(norm.running_mean.array), _host(norm.running_var.array))
+            )
         for name in {**self._values, **values}:
             known = self._values.setdefault(name, [np.nan] * len(self.steps))
             known.append(values.get(name, np.nan))
@@ -257,13 +275,24 @@ class Recorder:
 # ---- numbers -------------------------------------------------------------------------------------
 
 
-def _described(array: Any, percentiles: tuple[float, ...]) -> Numbers:
-    """Mean, deviation and percentiles of all values, in float64 on the host."""
+def _described(array: Any, percentiles: tuple[float, ...], axes: tuple[int, ...] | None) -> Numbers:
+    """Mean, deviation and percentiles over axes, or all, in float64: (2 + percentiles[, C])."""
     xp = backend.of(array).xp
     with np.errstate(all="ignore"):  # where training diverged, infinities are what is to be seen
         wide = array.astype(xp.float64)
-        found = [wide.mean(), wide.std(), *xp.percentile(wide, xp.asarray(percentiles))]
-    return np.array([float(each) for each in found])
+        parts = xp.percentile(wide, xp.asarray(percentiles), axis=axes)
+        found = xp.stack([wide.mean(axes), wide.std(axes), *parts])
+    return _host(found)
+
+
+def _other_axes(name: str, output: Tensor) -> tuple[int, ...]:
+    """All but axis 1."""
+    if output.ndim < 2:
+        raise ShapeError(
+            f"record(channels=True): layer {name!r} gave shape {output.shape}, which has no axis "
+            "1; leave channels out, or name the layers that have one"
+        )
+    return (0, *range(2, output.ndim))
 
 
 def _length(array: Any) -> float:
@@ -273,8 +302,9 @@ def _length(array: Any) -> float:
         return float(xp.sqrt((array.astype(xp.float64) ** 2).sum()))
 
 
-def _host(t: Tensor) -> Numbers:
-    return t.detach().numpy().astype(np.float64)
+def _host(array: Any) -> Numbers:
+    """A float64 copy on the host."""
+    return backend.of(array).to_numpy(array).astype(np.float64)
 
 
 def _norms(model: Module) -> list[tuple[str, Any]]:

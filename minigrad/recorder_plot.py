@@ -23,9 +23,9 @@ def plot(recorder: Recorder, layer: str | None) -> Any:
     outputs = recorder[shown]
     figure, axes = pyplot.subplots(2, 2, figsize=(10, 6.4), layout="constrained", sharex=True)
     (deviations, percentiles), (gradients, last) = axes
-    titled = {_title(recorder, name): each.std for name, each in recorder.outputs.items()}
+    titled = {_title(recorder, n): _one(each.std, 1) for n, each in recorder.outputs.items()}
     _lines(deviations, recorder.steps, titled, "Deviation of each layer's output")
-    _percentiles(percentiles, recorder, outputs.percentiles)
+    _percentiles(percentiles, recorder, _one(outputs.percentiles, 2))
     percentiles.set_title(f"Percentiles of the output of {_title(recorder, shown)}")
     weights = {n: norm for n, norm in recorder.gradients.items() if np.isfinite(norm).any()}
     _lines(gradients, recorder.steps, weights, "L2 norm of each parameter's gradient")
@@ -35,6 +35,11 @@ def plot(recorder: Recorder, layer: str | None) -> Any:
     for axis in axes[1]:
         axis.set_xlabel("step")
     return figure
+
+
+def _one(values: Any, axes: int) -> Any:
+    """The median over the channels, where these are the last axis."""
+    return values if values.ndim == axes else np.median(values, axis=-1)
 
 
 def _pyplot() -> Any:
@@ -89,9 +94,7 @@ def _percentiles(axis: Any, recorder: Recorder, values: Any) -> None:
 def _last(axis: Any, recorder: Recorder) -> None:
     """Running statistics where there are any, else the values that were given, such as the loss."""
     if recorder.running:
-        curves = {
-            f"{name}: variance": np.median(each.var, 1) for name, each in recorder.running.items()
-        }
+        curves = {f"{name}: variance": _one(each.var, 1) for name, each in recorder.running.items()}
         _lines(axis, recorder.steps, curves, "Running variance: median over the channels")
     elif recorder.values:
         _lines(axis, recorder.steps, recorder.values, ", ".join(recorder.values))

@@ -82,6 +82,21 @@ def test_shapes_follow_the_steps():
     assert np.isfinite(list(recorder.gradients.values())).all()
 
 
+def test_channels_are_described_by_themselves():
+    model = nn.Sequential(nn.Conv2d(1, 4, 2), nn.ReLU())
+    with mg.record(model, channels=True, percentiles=(0, 50)) as recorder:
+        for _ in range(3):
+            y = model(mg.randn(5, 1, 4, 4)).detach().numpy().astype(np.float64)
+            recorder.step()
+    found = recorder["1"]
+    assert (found.std.shape, found.percentiles.shape) == ((3, 4), (3, 2, 4))
+    np.testing.assert_allclose(found.mean[-1], y.mean((0, 2, 3)), rtol=1e-12)
+    np.testing.assert_allclose(found.std[-1], y.std((0, 2, 3)), rtol=1e-12)
+    np.testing.assert_allclose(found.percentiles[-1, 1], np.median(y, (0, 2, 3)), rtol=1e-12)
+    with mg.record(model[1], channels=True), pytest.raises(mg.ShapeError, match="has no axis 1"):
+        model[1](mg.ones(3))
+
+
 def test_every_records_the_first_of_so_many():
     model = make_model()
     with mg.record(model, every=4) as recorder:
@@ -218,6 +233,10 @@ def test_the_picture_shows_what_was_recorded(norm, pyplot):
     shown = recorder.values["loss"] if norm is nn.LayerNorm else recorder.running["1"].var
     expected = shown if shown.ndim == 1 else np.median(shown, 1)
     np.testing.assert_array_equal(last.lines[0].get_ydata(), expected)
+    with mg.record(model, channels=True) as recorder:
+        train(model, 5, recorder)
+    shown = np.median(recorder["1"].std, 1)
+    np.testing.assert_array_equal(recorder.plot().axes[0].lines[1].get_ydata(), shown)
     assert "2: Sigmoid" not in recorder.plot(layer="0").axes[1].get_title()
 
 

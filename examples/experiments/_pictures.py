@@ -63,11 +63,12 @@ def diverged(axis: Axes, x: Sequence[float], y: Any, label: str | None = "diverg
     axis.scatter(x, where, marker="x", s=42, color="black", zorder=5, label=label, clip_on=False)
 
 
-def level(axis: Axes, y: float, text: str = "chance") -> None:
-    """A thin line across, named in the picture itself: chance, or the loss ln 10."""
+def level(axis: Axes, y: float, text: str = "chance", side: str = "right") -> None:
+    """A thin line across, named at its right or left end: chance, or the loss ln 10."""
     axis.axhline(y, color="#555555", linestyle=":", linewidth=1)
-    place = axis.get_yaxis_transform()
-    axis.text(0.995, y, text, transform=place, ha="right", va="bottom", fontsize=8, color="#555555")
+    look = {"ha": side, "va": "bottom", "fontsize": 8, "color": "#555555"}
+    x = 0.995 if side == "right" else 0.005
+    axis.text(x, y, text, transform=axis.get_yaxis_transform(), **look)
 
 
 def save(figure: Figure, path: Path) -> None:
