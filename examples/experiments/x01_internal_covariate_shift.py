@@ -23,7 +23,7 @@ import minigrad as mg
 from minigrad import nn
 
 LEARNING_RATE, BATCH, WIDTH, STD = 0.5, 60, 100, 0.1
-STEPS, EVERY, EARLY = 2000, 10, 250
+STEPS, QUICK_STEPS, EVERY, EARLY = 2000, 1000, 10, 250
 NORMS = {"none": None, "BatchNorm": nn.BatchNorm1d}
 
 
@@ -61,18 +61,22 @@ def measure(case: str, seed: int, quick: bool) -> Trained:
     model = mlp(sizes, NORMS[case], nn.Sigmoid, lambda weight: nn.init.normal_(weight, std=STD))
     tested: list[float] = []
     before_the_last_sigmoid, percentiles = str(len(model) - 3), (15, 50, 85)
-    with mg.record(model, [before_the_last_sigmoid], percentiles, channels=True) as recorder:
+    stream, steps = (
+        batches(data.train_x, data.train_y, BATCH, seed),
+        QUICK_STEPS if quick else STEPS,
+    )
+    with mg.record(model, [before_the_last_sigmoid], percentiles, EVERY, channels=True) as recorder:
 
         def look(step: int) -> None:
-            if step % EVERY == 0:
+            if step % EVERY == 1:
                 tested.append(accuracy(model, data.test_x, data.test_y))
-                logits(model, data.test_x, by_batch=True)  # what ran last is what counts
-                recorder.step(at=step)
+                logits(model, data.test_x, by_batch=True)  # what ran last is recorded
+            recorder.step()
 
-        train(model, batches(data.train_x, data.train_y, BATCH, seed), STEPS, LEARNING_RATE, look)
+        train(model, stream, steps, LEARNING_RATE, look)
     nn.recompute_stats(model, np.array_split(data.train_x, 3))
     return Trained(
-        recorder.values["at"],
+        np.array(recorder.steps),
         np.array(tested),
         recorder[before_the_last_sigmoid].percentiles,
         accuracy(model, data.test_x, data.test_y),

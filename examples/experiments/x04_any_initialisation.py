@@ -66,7 +66,7 @@ def picture(figure, results) -> None:
             band(axis, deviations, curves, label, norm, marker=True)
         gone = [std for std in deviations if any(away for _, away in results[task, "none", std])]
         if gone:
-            diverged(axis, gone, 0.03, "diverged without")
+            diverged(axis, gone, 0.0, "diverged without")
         level(axis, CHANCE if task == "digits" else 0.5)
         axis.set(xscale="log", ylim=(0, 1.02), xlabel="deviation of the initial weights")
         axis.set(ylabel="test accuracy", title=task)

@@ -5,11 +5,11 @@ BatchNorm, whose mean and deviation change at every step, so that the layers aft
 distribution that shifts more than without BatchNorm; it trained as well as before.  So stable
 distributions are not what makes BatchNorm work.  Here, in three hidden layers of 100 rectifiers,
 each unit draws at every step a mean from ±0.5 and a deviation from 1 to 1.25, and each image a
-shift and a factor around them, within 0.1.  The drift is how far the mean and the deviation of the
+shift and a factor around them, of 0.1.  The drift is how far the mean and the deviation of the
 units of the last hidden layer, measured on the same 256 images before and after the step, moved, in
 deviations.  Test accuracy is without noise, by the training set's statistics.  The noise multiplies
-and shifts: additive noise of deviation 1 for each value by itself is too much for a net this small,
-which then learns far less.
+and shifts.  Noise added to each value by itself is another matter for a net this small: with a
+deviation of 1 it ended at 0.94 to 0.97 (3 seeds, rate 0.1), and with 2 at 0.67 to 0.74.
 """
 
 from __future__ import annotations

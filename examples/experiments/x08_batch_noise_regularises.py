@@ -19,7 +19,7 @@ from _pictures import STYLES
 
 from minigrad import nn
 
-SEEDS, QUICK_SEEDS = 4, 4
+SEEDS, QUICK_SEEDS = 4, 2
 SAMPLES, LEARNING_RATE, WIDTH, STEPS, LAST = 600, 0.1, 100, 600, 50
 SIZES = (64, 512)
 
