@@ -51,7 +51,7 @@ from .watching import watch
 __version__ = "0.1.0"
 # imported when they are first named: `import minigrad` stays quick
 _ROOMS = ("cuda", "data", "func", "laws", "nn", "optim", "testing")
-_LAZY = {"record": "recorder"}  # functions, by the room that has them
+_LAZY = {"draw": "drawing", "record": "recorder"}  # functions, by the room that has them
 
 
 def __getattr__(name: str) -> object:

@@ -17,6 +17,7 @@ from .random import get_rng_state as get_rng_state, manual_seed as manual_seed, 
 from .tensor import Tensor as Tensor
 from .watching import watch as watch
 from . import cuda as cuda, data as data, func as func, laws as laws, nn as nn, optim as optim, testing as testing
+from .drawing import draw as draw
 from .recorder import record as record
 
 __version__: str
