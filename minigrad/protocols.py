@@ -56,6 +56,12 @@ class Protocols:
     def __format__(self: Any, spec: str) -> str:
         return format(self.item(), spec) if spec else str(self)
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a table."""
+        from .html import tensor_html
+
+        return tensor_html(self)
+
     # ---- NumPy's
 
     def __array__(self: Any, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:

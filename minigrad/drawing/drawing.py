@@ -38,7 +38,8 @@ class Drawing:
     @cached_property
     def picture(self) -> Picture:
         """The image's parts."""
-        return picture(self.root, self.title, [self._counts(), *self.remarks])
+        kept = f"{size_text(self.kept)} kept for backward"
+        return picture(self.root, self.title, [self._counts(), kept, *self.remarks])
 
     def _repr_svg_(self) -> str:
         return self.picture.text
@@ -75,8 +76,7 @@ class Drawing:
         order = ("freed", "module", "parameter", "leaf")
         parts += [_many(numbers[kind], kind) for kind in order if numbers[kind]]
         *first, last = parts
-        listed = f"{', '.join(first)} and {last}" if first else last
-        return f"{listed}; {size_text(self.kept)} kept for backward"
+        return f"{', '.join(first)} and {last}" if first else last
 
     @property
     def kept(self) -> int:
@@ -84,7 +84,8 @@ class Drawing:
         return sum(v.kept for v in self.root.vertices())
 
     def __repr__(self) -> str:
-        return f'<drawing of {self._counts()}; .save("graph.svg") writes it>'
+        kept = f"{size_text(self.kept)} kept for backward"
+        return f'<drawing of {self._counts()}; {kept}; .save("graph.svg") writes it>'
 
 
 class SideBySide:

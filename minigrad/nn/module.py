@@ -14,7 +14,7 @@ from ..tensor import Tensor
 from . import state, walk
 from .hooks import ForwardHooks, HookHandle
 from .parameter import Buffer, Parameter, in_place_of
-from .text import text
+from .text import html, text
 
 Self = TypeVar("Self", bound="Module")
 
@@ -284,6 +284,9 @@ class Module:
 
     def __repr__(self) -> str:
         return text(self)
+
+    def _repr_html_(self) -> str:
+        return html(self)
 
 
 def _of_kind(kind: type, pairs: walk.Named) -> walk.Named:

@@ -15,6 +15,7 @@ from ..trees import leaves
 from ..watching import node_of, watched
 from .module import Module
 
+HEAD = ("layer", "output shape", "parameters", "kept for backward")
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -44,18 +45,24 @@ class Summary:
     kept: int
 
     def __repr__(self) -> str:
-        head = ("layer", "output shape", "parameters", "kept for backward")
-        lines = [head, *map(_cells, self.rows)]
+        lines = [HEAD, *map(_cells, self.rows)]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         table = [
             f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d:>{widths[3]}}".rstrip()
             for a, b, c, d in lines
         ]
+        rule = "─" * max(map(len, table))
+        return "\n".join([table[0], rule, *table[1:], rule, self._total()])
+
+    def _repr_html_(self) -> str:
+        from ..html import note, table
+
+        return table(HEAD, map(_cells, self.rows), left=2) + note(self._total())
+
+    def _total(self) -> str:
         frozen = self.parameters - self.trainable
         total = f"{self.parameters:,} parameters" + (f", {frozen:,} frozen" if frozen else "")
-        rule = "─" * max(map(len, table))
-        foot = f"{total}; {size_text(self.kept)} kept for backward"
-        return "\n".join([table[0], rule, *table[1:], rule, foot])
+        return f"{total}; {size_text(self.kept)} kept for backward"
 
 
 def _cells(row: Row) -> tuple[str, str, str, str]:
