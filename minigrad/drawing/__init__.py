@@ -79,9 +79,9 @@ def draw(
     own = {id(p): name for name, p in parameters.items()}
     held = [t.array for t in (*parameters.values(), *model.buffers())]
     vertices, leaves = vertices_of(results, own | given, held)
-    owned = {name: leaves[id(p)] for name, p in parameters.items() if id(p) in leaves}
-    paths = watch.paths(vertices) if watch else guessed(model, vertices, owned)
-    root = boxed(vertices, paths, set(owned.values()))
+    owned = {leaves[id(p)] for p in parameters.values() if id(p) in leaves}
+    paths = watch.paths(vertices) if watch else guessed(model, vertices, leaves)
+    root = boxed(vertices, paths, owned)
     remarks = [GUESSED] if watch is None and any(paths.values()) else []
     if depth is None:
         root, more = _fitting(root, limit)

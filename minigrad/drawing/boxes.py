@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 
 from .modules import Call, Path, Paths, shared
-from .vertices import Vertex
+from .vertices import Vertex, counted
 
 
 @dataclass(eq=False, slots=True)
@@ -135,9 +136,8 @@ def _collapsed(box: Box, depth: int, stands_for: dict[Vertex, Vertex]) -> Box:
 
 def _copy(v: Vertex, stands_for: dict[Vertex, Vertex]) -> Vertex:
     """Another vertex, so that the whole picture stays what it is."""
-    stands_for[v] = new = Vertex(
-        v.kind, v.name, v.shapes, v.dtype, v.kept, v.time, list(v.parents), v.is_result, v.notes
-    )
+    stands_for[v] = new = copy(v)
+    new.parents = list(v.parents)
     return new
 
 
@@ -146,10 +146,10 @@ def _as_one(box: Box, stands_for: dict[Vertex, Vertex]) -> Vertex:
     inside = list(box.vertices())
     ops = [v for v in inside if not v.is_leaf]
     last = ops[-1] if ops else inside[-1]
-    numbers = Counter("parameters" if v.is_leaf else "ops" for v in inside)
+    numbers = Counter("parameter" if v.is_leaf else "op" for v in inside)
     new = Vertex("module", box.label, last.shapes, last.dtype, sum(v.kept for v in inside))
     new.time, new.is_result = last.time, any(v.is_result for v in inside)
     new.parents = [parent for v in inside for parent in v.parents]
-    new.notes = [", ".join(f"{count} {what}" for what, count in sorted(numbers.items()))]
+    new.notes = [", ".join(counted(number, what) for what, number in sorted(numbers.items()))]
     stands_for.update(dict.fromkeys(inside, new))
     return new

@@ -11,9 +11,7 @@ from ..nn.summary import size_text
 from .boxes import Box
 from .dot import dot
 from .svg import Picture, beside, picture
-from .vertices import Vertex
-
-PLURALS = {"leaf": "leaves", "freed": "freed ops"}
+from .vertices import Vertex, counted
 
 
 class Drawing:
@@ -72,9 +70,9 @@ class Drawing:
         numbers = Counter(v.kind for v in self.root.vertices())
         fused = numbers["fused"]
         ops = fused + numbers["op"]
-        parts = [_many(ops, "op") + (f" ({fused} fused)" if fused else "")] if ops else []
+        parts = [counted(ops, "op") + (f" ({fused} fused)" if fused else "")] if ops else []
         order = ("freed", "module", "parameter", "leaf")
-        parts += [_many(numbers[kind], kind) for kind in order if numbers[kind]]
+        parts += [counted(numbers[kind], kind) for kind in order if numbers[kind]]
         *first, last = parts
         return f"{', '.join(first)} and {last}" if first else last
 
@@ -122,7 +120,3 @@ def save(text: str, path: str | os.PathLike[str]) -> None:
             ".to_dot() is text for Graphviz, which makes other kinds"
         )
     file.write_text(text, encoding="utf-8")
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count:,} {what if count == 1 else PLURALS.get(what, what + 's')}"

@@ -74,10 +74,10 @@ class Watch:
         return hook
 
     def _end(self, module: Module, inputs: Any, output: Any) -> None:
-        while self._running:  # a forward that raised, and was caught, has not ended
+        while self._running:  # one that raised, and was caught, stands there still: it has no end
             running, call = self._running.pop()
-            call.end = tick()
             if running is module:
+                call.end = tick()
                 return
 
     def paths(self, vertices: Sequence[Vertex]) -> Paths:
@@ -99,23 +99,29 @@ class Watch:
 # ---- guessed -------------------------------------------------------------------------------------
 
 
-def guessed(model: Module, vertices: Sequence[Vertex], names: Mapping[str, Vertex]) -> Paths:
+def guessed(model: Module, vertices: Sequence[Vertex], leaves: Mapping[int, Vertex]) -> Paths:
     """Where each op probably ran.
 
-    An op that takes parameters ran in the module that has them all.  Another ran in the innermost
-    module of modules that has ops with parameters both before and after it.  So a ReLU stands
-    between the boxes of its neighbours, inside their common one.
+    An op that takes parameters, or one transposed or reshaped, ran in the module that has them all.
+    Another ran in the innermost module of modules that has ops with parameters both before and
+    after it.  So a ReLU stands between the boxes of its neighbours, inside their common one.
+
+    Args:
+        model: whose parameters are asked for.
+        vertices: sorted by time.
+        leaves: some of them, by the id of their tensor.
     """
-    owners = _owners(model, names)
+    owners = _owners(model, leaves)
+    for v in vertices:
+        if v.inputs == 1 and v.parents and v.parents[0] in owners:
+            owners[v] = owners[v.parents[0]]  # a parameter in another form
+    taking = {v: _taking([owners[p] for p in v.parents if p in owners]) for v in vertices}
     before: dict[Vertex, Path | None] = {}
     after: dict[Vertex, Path | None] = {}
-    taking: dict[Vertex, Path | None] = {}
     for v in vertices:
-        taking[v] = _common(owners.get(parent) for parent in v.parents)
-        above = _common(before[parent] for parent in v.parents)
-        before[v] = above if taking[v] is None else taking[v]
+        before[v] = taking[v] or _common(before[parent] for parent in v.parents)
     for v in reversed(vertices):
-        after[v] = after.get(v) if taking[v] is None else taking[v]
+        after[v] = taking[v] or after.get(v)
         for parent in v.parents:
             after[parent] = _common((after.get(parent), after[v]))
     found: dict[Vertex, Path] = {}
@@ -127,19 +133,28 @@ def guessed(model: Module, vertices: Sequence[Vertex], names: Mapping[str, Verte
     return found
 
 
-def _owners(model: Module, names: Mapping[str, Vertex]) -> dict[Vertex, Path]:
-    """The modules around each parameter; where several modules share one, those around them all."""
+def _taking(owners: Sequence[list[Path]]) -> Path | None:
+    """Where an op ran that takes parameters with these owners; None if it takes none.
+
+    A parameter that several modules share says little: those that have one owner tell.
+    """
+    alone = [paths[0] for paths in owners if len(paths) == 1]
+    return _common(alone or [path for paths in owners for path in paths])
+
+
+def _owners(model: Module, leaves: Mapping[int, Vertex]) -> dict[Vertex, list[Path]]:
+    """The modules that have each parameter, each with those around it."""
     modules = dict(walk.tree(model))
     calls = {
         name: Call(name, type(module).__name__, is_innermost=not any(module.children()))
         for name, module in modules.items()
     }
-    found: dict[Vertex, Path] = {}
-    for path, module in modules.items():
-        around = tuple(calls[each] for each in _prefixes(path) if each in calls)
-        for name, _ in walk.state(module, path, recurse=False):
-            if name in names:
-                found[names[name]] = _common((found.get(names[name]), around)) or ()
+    found: dict[Vertex, list[Path]] = {}
+    for name, module in modules.items():
+        around = tuple(calls[each] for each in _prefixes(name) if each in calls)
+        for _, value in walk.state(module, recurse=False):
+            if id(value) in leaves:
+                found.setdefault(leaves[id(value)], []).append(around)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -23,6 +24,7 @@ LOOKS = {
     "module": ("#cdb9dd", "#5b3a78", 2.2, "", 4),
 }
 RESULT = 3.4  # the width of the border of what was asked for
+HEAD = 30.0  # the height of a title
 SHADES = ("#fbfaf6", "#f1eee4")  # of boxes, in turn
 
 
@@ -55,7 +57,7 @@ def picture(root: Box, title: str, foot: Sequence[str]) -> Picture:
     """
     found = laid_out(root)
     kinds = [kind for kind in LOOKS if any(v.kind == kind for v in found.vertices)]
-    head = TITLE_SIZE if title else 0.0
+    head = HEAD if title else 0.0
     widths = [found.width, CHARACTER * 1.25 * len(title), width_of(foot), _legend_width(kinds)]
     width = max(widths[0], max(widths[1:]) + 2 * BORDER)
     shift = (width - found.width) / 2
@@ -64,9 +66,6 @@ def picture(root: Box, title: str, foot: Sequence[str]) -> Picture:
     y = head + found.height + LINE
     parts += [*_legend(kinds, y), *_lines(foot, y + 2 * LINE)]
     return Picture(parts, width, y + LINE * (len(foot) + 2))
-
-
-TITLE_SIZE = 30.0
 
 
 def beside(pictures: Sequence[Picture]) -> Picture:
@@ -92,7 +91,7 @@ def _box(box: Box, r: Rectangle, found: Layout) -> str:
     around = sum(_contains(other, r) for other in found.boxes.values())
     return (
         f'<rect {_size(r)} rx="6" fill="{SHADES[around % 2]}" stroke="#b5ad99" '
-        f'class="box"><title>{escape(box.label)}</title></rect>'
+        f'class="box"><title>{legal(box.label)}</title></rect>'
     )
 
 
@@ -107,7 +106,7 @@ def _label(box: Box, r: Rectangle) -> str:
     return (
         f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="16" rx="3" fill="#ffffff" '
         f'fill-opacity="0.8"/><text x="{x + 4:.1f}" y="{y + 12:.1f}" font-style="italic">'
-        f"{escape(box.label)}</text>"
+        f"{legal(box.label)}</text>"
     )
 
 
@@ -133,7 +132,7 @@ def _vertex(v: Vertex, r: Rectangle) -> str:
         for i, line in enumerate(v.lines)
     ]
     head = f"{v.name}: {' '.join(map(str, v.shapes))} {v.dtype}"
-    title = escape("\n".join([head, *v.notes]))
+    title = legal("\n".join([head, *v.notes]))
     shape = _shape(v.kind, r, v.is_result)
     return f'<g class="vertex {v.kind}"><title>{title}</title>{shape}{"".join(lines)}</g>'
 
@@ -152,8 +151,13 @@ def _size(r: Rectangle) -> str:
     return f'x="{r.x:.1f}" y="{r.y:.1f}" width="{r.width:.1f}" height="{r.height:.1f}"'
 
 
+def legal(text: str) -> str:
+    """A text in XML, which has no control characters."""
+    return escape(re.sub(r"[^\t\n -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text))
+
+
 def _text(text: str, x: float, y: float, look: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="middle" {look}>{escape(text)}</text>'
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="middle" {look}>{legal(text)}</text>'
 
 
 # ---- below the graph -----------------------------------------------------------------------------
@@ -175,6 +179,6 @@ def _legend(kinds: Sequence[str], y: float) -> list[str]:
 
 def _lines(lines: Iterable[str], y: float) -> list[str]:
     return [
-        f'<text x="{BORDER}" y="{y + i * LINE:.1f}">{escape(line)}</text>'
+        f'<text x="{BORDER}" y="{y + i * LINE:.1f}">{legal(line)}</text>'
         for i, line in enumerate(lines)
     ]

@@ -16,7 +16,7 @@ from ..tensor import Tensor
 Shape = tuple[int, ...]
 
 
-@dataclass(eq=False, slots=True)  # two vertices are the same only if they are one
+@dataclass(eq=False, slots=True, repr=False)  # two vertices are the same only if they are one
 class Vertex:
     """A node of the graph, or a module whose nodes are drawn as one.
 
@@ -28,6 +28,7 @@ class Vertex:
         kept: bytes that the graph keeps alive for its backward, and no vertex before it.
         time: the clock's when it was made; a leaf's is that of its first use.
         parents: what it was computed from, each once.
+        inputs: how many its op has, constants too.
         is_result: whether it is what was asked for.
         notes: lines that appear when the mouse rests on it.
     """
@@ -39,8 +40,12 @@ class Vertex:
     kept: int = 0
     time: float = 0
     parents: list[Vertex] = field(default_factory=list)
+    inputs: int = 0
     is_result: bool = False
     notes: list[str] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} {' '.join(self.lines)}>"
 
     @property
     def is_leaf(self) -> bool:
@@ -58,6 +63,12 @@ def shortened(text: str, most: int = 40) -> str:
     """A long text without its middle."""
     half = most // 2
     return text if len(text) <= most else f"{text[: half - 1]}…{text[-half:]}"
+
+
+def counted(count: int, what: str) -> str:
+    """How many of what: "1 leaf", "2 leaves"."""
+    plural = {"leaf": "leaves", "freed": "freed"}.get(what, f"{what}s")
+    return f"{count:,} {what if count == 1 else plural}"
 
 
 def vertices_of(
@@ -131,7 +142,7 @@ def _vertex(node: Node, names: Mapping[int, str]) -> Vertex:
         # checkpoint's op is none of the registry
         is_fused = getattr(node.op, "reference", None) is not None
         kind, name = "fused" if is_fused else "op", node.op.name
-    return Vertex(kind, name, shapes, str(dtype), time=node.id)
+    return Vertex(kind, name, shapes, str(dtype), time=node.id, inputs=len(node.parents))
 
 
 def _count_kept(found: Mapping[Node, Vertex], held: Iterable[Any]) -> None:
