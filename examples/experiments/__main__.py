@@ -139,7 +139,7 @@ def run(name: str, options: argparse.Namespace) -> list[Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run, print, draw.  Returns 1 if a claim does not hold."""
+    """Run, print, draw.  Returns 1 if a claim does not hold that should."""
     options, names = checked(arguments)
     claims = {}
     for name in names:
@@ -150,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(table(claims))
         print(f"\n{sum(claim.holds for claim in every)} of {len(every)} claims hold")
-    return int(not all(claim.holds for claim in every))
+    return int(not all(claim.holds for claim in every if claim.reproduces))
 
 
 if __name__ == "__main__":

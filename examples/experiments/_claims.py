@@ -22,6 +22,8 @@ class Claim:
         sign: ">", ">=", "<" or "<=".
         bound: what the values are compared with.
         over: whether "each" seed must fulfil it, or their "median" or "mean".
+        reproduces: False for what is known not to show on digits: it is measured and printed like
+            the others, but is no failure.
     """
 
     text: str
@@ -29,6 +31,7 @@ class Claim:
     sign: str
     bound: float
     over: str = "each"
+    reproduces: bool = True
 
     @property
     def holds(self) -> bool:
