@@ -43,7 +43,9 @@ def main(arguments: list[str] | None = None) -> int:
     x = math.prod(SHAPE) * mg.float32.itemsize
     for name, drawing in (("composed", composed), ("fused", fused)):
         ops = sum(not v.is_leaf for v in drawing.vertices)
-        print(f"{name:<10}{ops:>3} ops keep {drawing.kept:>9,} bytes: {drawing.kept / x:.3f} of x")
+        verb = "op  keeps" if ops == 1 else "ops keep "
+        share = drawing.kept / x
+        print(f"{name:<10}{ops:>3} {verb}{drawing.kept:>10,} bytes, {share:.3f} of x's size")
     print(f"picture: {options.out}")
     return 0
 
