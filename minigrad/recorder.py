@@ -11,15 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from . import backend
 from .dtypes import is_floating, is_whole
-from .errors import ShapeError
 from .modes import recomputing
 from .nn.module import Module
 from .nn.norm_base import check_model
+from .recorded import Numbers, Outputs, Running, described, host, length, other_axes
 from .tensor import Tensor
-
-Numbers = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def record(
@@ -81,55 +78,6 @@ def record(
     return Recorder(model, _named(model, layers), wanted, int(every), channels)
 
 
-class Outputs:
-    """What a layer gave, over all values of its output: `mean`, `std` and `percentiles`.
-
-    The first two have a number for each recorded step, (steps,); the last (steps, percentiles).
-    With channels each has an axis of them at the end.  A step in which the layer was not called has
-    NaN.
-    """
-
-    def __init__(self) -> None:
-        self.rows: list[Numbers | None] = []
-
-    @property
-    def mean(self) -> Numbers:
-        """(steps,), or (steps, C)."""
-        return self._stacked()[:, 0]
-
-    @property
-    def std(self) -> Numbers:
-        """(steps,), or (steps, C): the root of the mean squared deviation."""
-        return self._stacked()[:, 1]
-
-    @property
-    def percentiles(self) -> Numbers:
-        """(steps, percentiles), or (steps, percentiles, C)."""
-        return self._stacked()[:, 2:]
-
-    def _stacked(self) -> Numbers:
-        like = next((row for row in self.rows if row is not None), np.empty(3))
-        nothing = np.full_like(like, np.nan)
-        return np.array([nothing if row is None else row for row in self.rows])
-
-
-class Running:
-    """Running statistics of a norm after each recorded step: `mean` and `var`, (steps, C)."""
-
-    def __init__(self) -> None:
-        self.rows: list[tuple[Numbers, Numbers]] = []
-
-    @property
-    def mean(self) -> Numbers:
-        """(steps, C)."""
-        return np.array([mean for mean, _ in self.rows])
-
-    @property
-    def var(self) -> Numbers:
-        """(steps, C)."""
-        return np.array([var for _, var in self.rows])
-
-
 class Recorder:
     """What `mg.record` returns.
 
@@ -185,8 +133,8 @@ class Recorder:
             if not self._due() or not self.model.training or recomputing.get():
                 return
             if isinstance(output, Tensor) and is_floating(output.dtype) and output.size:
-                axes = _other_axes(name, output) if self.channels else None
-                self._seen[name] = _described(output.array, self.percentiles, axes)
+                axes = other_axes(name, output) if self.channels else None
+                self._seen[name] = described(output.array, self.percentiles, axes)
 
         return hook
 
@@ -216,10 +164,10 @@ class Recorder:
         for name, outputs in self.outputs.items():
             outputs.rows.append(self._seen.get(name))
         for name, p in self.model.named_parameters():
-            self._norms[name].append(np.nan if p.grad is None else _length(p.grad.array))
+            self._norms[name].append(np.nan if p.grad is None else length(p.grad.array))
         for name, norm in _norms(self.model):
             self.running[name].rows.append(
-                (_host(norm.running_mean.array), _host(norm.running_var.array))
+                (host(norm.running_mean.array), host(norm.running_var.array))
             )
         for name in {**self._values, **values}:
             known = self._values.setdefault(name, [np.nan] * len(self.steps))
@@ -270,41 +218,6 @@ class Recorder:
             parts.append(f"{_counted(len(self.running), 'pair')} of running statistics")
         values = f"; {', '.join(self._values)}" if self._values else ""
         return f"Recorder({', '.join(parts)}{values})"
-
-
-# ---- numbers -------------------------------------------------------------------------------------
-
-
-def _described(array: Any, percentiles: tuple[float, ...], axes: tuple[int, ...] | None) -> Numbers:
-    """Mean, deviation and percentiles over axes, or all, in float64: (2 + percentiles[, C])."""
-    xp = backend.of(array).xp
-    with np.errstate(all="ignore"):  # where training diverged, infinities are what is to be seen
-        wide = array.astype(xp.float64)
-        parts = xp.percentile(wide, xp.asarray(percentiles), axis=axes)
-        found = xp.stack([wide.mean(axes), wide.std(axes), *parts])
-    return _host(found)
-
-
-def _other_axes(name: str, output: Tensor) -> tuple[int, ...]:
-    """All but axis 1."""
-    if output.ndim < 2:
-        raise ShapeError(
-            f"record(channels=True): layer {name!r} gave shape {output.shape}, which has no axis "
-            "1; leave channels out, or name the layers that have one"
-        )
-    return (0, *range(2, output.ndim))
-
-
-def _length(array: Any) -> float:
-    """The L2 norm, in float64."""
-    xp = backend.of(array).xp
-    with np.errstate(all="ignore"):
-        return float(xp.sqrt((array.astype(xp.float64) ** 2).sum()))
-
-
-def _host(array: Any) -> Numbers:
-    """A float64 copy on the host."""
-    return backend.of(array).to_numpy(array).astype(np.float64)
 
 
 def _norms(model: Module) -> list[tuple[str, Any]]:
