@@ -100,7 +100,8 @@ def functions_of(module):
     for value in vars(module).values():
         op = getattr(value, "op", None)
         if isinstance(value, type):
-            found = [getattr(each, "fget", each) for each in vars(value).values()]
+            methods = (getattr(each, "fget", each) for each in vars(value).values())
+            found = [inspect.unwrap(each) for each in methods if callable(each)]
         elif op is not None:
             found = [op.forward, op.reference, op.joint]
         else:
