@@ -1,8 +1,19 @@
-"""What the tests of kernels for CuPy's arrays share."""
+"""What the tests of kernels for CuPy's arrays share.
 
+They run on a GPU, or on the CPU where there is g++; elsewhere they skip.
+"""
+
+import cuda_on_cpu
 import pytest
 
 from minigrad.kernels.cuda import launching
+
+
+@pytest.fixture(autouse=True)
+def runs_kernels(request):
+    """Skips a test whose kernels nothing here can run."""
+    if not cuda_on_cpu.available() and request.node.get_closest_marker("gpu") is None:
+        pytest.skip("CUDA's kernels run on the CPU with g++ 12 or later")
 
 
 @pytest.fixture

@@ -11,8 +11,6 @@ from minigrad.ops.loss import cross_entropy, cross_entropy_grad
 from minigrad.ops.reduce import softmax
 from minigrad.testing import assert_close
 
-pytestmark = pytest.mark.skipif(not cuda_on_cpu.available(), reason="needs g++ 12 or later")
-
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 @pytest.mark.parametrize("first", [True, False], ids=["of the kernel", "of the forward"])
