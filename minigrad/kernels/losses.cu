@@ -23,14 +23,14 @@ template <class W> struct Exponentials {
   // `share` is 1, or 0 for what may be the largest but does not count.
   __device__ void add(W x, W share) {
     if (x > peak || x != x) {
-      sum = sum * exp(peak - x) + (x - x + share);  // beside ∞ and NaN everything is NaN
+      sum = sum * exp(peak - x) + share;
       peak = x;
     } else if (x != -infinity<W>()) {
       sum += share * exp(x - peak);
     }
   }
 
-  // The same of all values that the team's threads have added.
+  // The same of all values that the team's threads have added; beside ∞ or NaN it is NaN.
   __device__ void join() {
     const W largest = team_largest(peak);
     sum = team_sum(sum * exp(peak - largest));
