@@ -25,9 +25,17 @@ from .create import (
     zeros,
     zeros_like,
 )
+from .dlpack import from_dlpack
 from .dtypes import bool_ as bool
 from .dtypes import default_dtype, float16, float32, float64, int32, int64, set_default_dtype
-from .errors import DeviceError, DTypeError, GraphError, OutOfRangeError, ShapeError
+from .errors import (
+    DeviceError,
+    DTypeError,
+    GraphError,
+    OutOfMemoryError,
+    OutOfRangeError,
+    ShapeError,
+)
 from .files import load, save
 from .gradient import grad
 from .memory_report import memory

@@ -226,6 +226,7 @@ def reraise(op: Any, error: Exception, given: tuple[Any, ...], statics: dict[str
     statics = {name: v for name, v in statics.items() if v is not op.statics[name].default}
     options = "".join(f", {name}={_described(v)}" for name, v in statics.items())
     what = f"{op.name}({describe(given)}{options})"
+    backend.explain(error, what)
     try:  # a library's own message about devices is worse
         backend.check_same(*(a for a in arrays if backend.find(a) is not None))
     except DeviceError as mixed:

@@ -45,8 +45,12 @@ def full(
     fill_value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
     device = device or "cpu"
     place, kind = backend.named(device), checked(dtype)
-    with place.on(device):
-        array = place.xp.full(shape, fill_value, kind)
+    try:
+        with place.on(device):
+            array = place.xp.full(shape, fill_value, kind)
+    except MemoryError as error:
+        backend.explain(error, f"a tensor of {kind} {shape} on {device}")
+        raise
     return handle(array).requires_grad_(requires_grad)
 
 
@@ -71,8 +75,12 @@ def empty(
     kind = checked(dtype or default_dtype())
     shape, device = lengths(size), device or "cpu"
     place = backend.named(device)
-    with place.on(device):
-        array = place.xp.empty(shape, kind)
+    try:
+        with place.on(device):
+            array = place.xp.empty(shape, kind)
+    except MemoryError as error:
+        backend.explain(error, f"a tensor of {kind} {shape} on {device}")
+        raise
     return handle(array).requires_grad_(requires_grad)
 
 

@@ -1,4 +1,4 @@
-"""The GPU: how exactly matrices are multiplied there.
+"""The GPU: whether there is one, when it is done, and how exactly it multiplies matrices.
 
 Importing this imports no CuPy; its functions do, and raise DeviceError where there is no GPU.
 """
@@ -8,8 +8,32 @@ from __future__ import annotations
 from types import ModuleType
 
 from . import backend
+from .errors import DeviceError
 
 TF32_MATH = 3  # CUBLAS_TF32_TENSOR_OP_MATH of NVIDIA's cublas_api.h, for which CuPy has no name
+
+
+def is_available() -> bool:
+    """Whether tensors can be made on a GPU here; `mg.zeros(1, device="cuda")` says why not."""
+    try:
+        backend.named("cuda")
+    except DeviceError:
+        return False
+    return True
+
+
+def device_count() -> int:
+    """How many GPUs there are, "cuda:0" the first of them; 0 without CuPy or a driver."""
+    return backend.named("cuda").devices if is_available() else 0
+
+
+def synchronize() -> None:
+    """Wait until every GPU has done what it was given, as before looking at a clock.
+
+    Raises:
+        DeviceError: there is no GPU, or no CuPy.
+    """
+    backend.named("cuda").synchronize()
 
 
 class tf32:

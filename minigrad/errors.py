@@ -17,5 +17,9 @@ class DeviceError(RuntimeError):
     """Arrays of different devices met, or a device is not there."""
 
 
+class OutOfMemoryError(DeviceError, MemoryError):
+    """A GPU has no memory for a result; what was there stays as it was."""
+
+
 class GraphError(RuntimeError):
     """The graph cannot be differentiated as asked: swept twice, written to, or not there at all."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .errors import GraphError
 from .synonyms import advice
 
 
@@ -76,6 +77,19 @@ class Protocols:
                 raise ValueError(f"{view.dtype} as {np.dtype(dtype)} needs a copy: leave copy out")
             return view.astype(dtype)
         return view.copy() if copy else view
+
+    def __dlpack__(self: Any, **options: Any) -> Any:
+        """The same memory for another library: `torch.from_dlpack(t)`, without a copy."""
+        if self.requires_grad:
+            raise GraphError(
+                "another library's array would drop this tensor's gradient: say .detach() first"
+            )
+        return self.array.__dlpack__(**options)
+
+    def __dlpack_device__(self: Any) -> tuple[int, int]:
+        """Where the memory is, in DLPack's numbers."""
+        kind, number = self.array.__dlpack_device__()
+        return int(kind), int(number)
 
     def __array_function__(self: Any, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         raise TypeError(_refusal(self, function.__name__))

@@ -145,6 +145,7 @@ def _pull(node: Node, g: Any, parents: Sequence[Any], create_graph: bool) -> Any
             _check_returned(gs, op.name, len(parents))
     except Exception as error:
         _note(error, node, parents)
+        backend.explain(error, f"the rule of {op.name}")
         raise
     return gs
 

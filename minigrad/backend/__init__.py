@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..errors import DeviceError
+from ..errors import DeviceError, OutOfMemoryError
 
 Array = Any  # numpy.ndarray, cupy.ndarray, or the array of a backend registered by a user
 
@@ -64,6 +64,9 @@ class Backend(Protocol):
 
     def synchronize(self) -> None:
         """Wait until the device has done what it was given."""
+
+    def shortage(self, error: MemoryError) -> str | None:
+        """What to read where the device has no memory left; None if the error is not its own."""
 
 
 # A type's namespace.  Python's own scalars meet any array, so they have an entry but no namespace
@@ -158,6 +161,19 @@ def as_array(value: Any) -> Array:
 def installed(package: str) -> bool:
     """Whether a package that a kernel needs can be imported."""
     return importlib.util.find_spec(package) is not None
+
+
+def explain(error: BaseException, what: str) -> None:
+    """Raise an OutOfMemoryError for a backend's own error of that kind; return for any other.
+
+    Args:
+        error: what was raised.
+        what: what was to be done.
+    """
+    if isinstance(error, MemoryError) and not isinstance(error, OutOfMemoryError):
+        for place in _by_name.values():
+            if (told := place.shortage(error)) is not None:
+                raise OutOfMemoryError(f"{what}: {told}") from error
 
 
 def check_same(*arrays: Any) -> None:

@@ -21,7 +21,7 @@ from .. import dtypes
 from ..errors import DeviceError
 from ..kernels.cuda.adding import add_in_order
 from ..modes import kernels_on
-from . import DLPACK_CUDA, dlpack_kind, register
+from . import DLPACK_CUDA, dlpack_kind, explain, register
 from .numpy import backend as host
 
 INSTALL = 'pip install "minigrad[cuda13]" (or "minigrad[cuda12]" for a driver before CUDA 13)'
@@ -56,8 +56,12 @@ class CuPyBackend:
             return self._from_gpu(data, dtype, device, copy)
         data = host.asarray(data)
         dtypes.checked(data.dtype)
-        with self.on(device):
-            return self.xp.asarray(data, dtype)
+        try:
+            with self.on(device):
+                return self.xp.asarray(data, dtype)
+        except MemoryError as error:
+            explain(error, f"a tensor of {data.dtype} {data.shape} on {device or 'cuda'}")
+            raise
 
     def _from_gpu(self, array: Any, dtype: Any, device: str | None, copy: bool) -> Any:
         number = self._number(device)
@@ -168,6 +172,19 @@ class CuPyBackend:
         """Wait for every device."""
         for number in range(self.devices):
             self.xp.cuda.Device(number).synchronize()
+
+    def shortage(self, error: MemoryError) -> str | None:
+        """What was asked for, what is free, and how to get more."""
+        if not isinstance(error, self.xp.cuda.memory.OutOfMemoryError):
+            return None
+        free, total = self.xp.cuda.runtime.memGetInfo()
+        number = self.xp.cuda.runtime.getDevice()
+        return (
+            f"no memory left on cuda:{number}: {error} The GPU has {free:,} bytes of {total:,} "
+            "free. Smaller batches need less, and so do mg.func.checkpoint and graphs that go: "
+            "keep loss.item(), not loss; mg.memory('cuda').empty_cache() gives back what CuPy "
+            "keeps for later arrays"
+        )
 
 
 def _may_repeat(key: Any) -> bool:

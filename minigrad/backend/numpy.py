@@ -68,5 +68,9 @@ class NumPyBackend:
     def synchronize(self) -> None:
         """NumPy has finished when it returns."""
 
+    def shortage(self, error: MemoryError) -> str | None:
+        """NumPy's own error says it well."""
+        return None
+
 
 backend = NumPyBackend()

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from .. import backend, dtypes, graph
 from ..backend import Array
+from ..backend.several import placed
 from ..create import zeros
 from ..modes import no_grad
 from ..ops.join import stack
@@ -62,8 +63,7 @@ def clip_grad_norm_(
         )
     for p, grad in grads:
         g = _writeable(p, grad)
-        factor = scale.to(grad.device).array
-        backend.of(g).xp.multiply(g, factor, out=g, casting="same_kind")
+        _scale(g, scale.to(grad.device).array)
         graph.wrote("clip_grad_norm_", g)
     return total
 
@@ -79,8 +79,18 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     check_number("clip_grad_value_", "clip_value", clip_value)
     for p, grad in _grads("clip_grad_value_", parameters):
         g = _writeable(p, grad)
-        backend.of(g).xp.clip(g, -float(clip_value), float(clip_value), out=g)
+        _hold(g, float(clip_value))
         graph.wrote("clip_grad_value_", g)
+
+
+@placed
+def _scale(g: Array, factor: Array) -> None:
+    backend.of(g).xp.multiply(g, factor, out=g, casting="same_kind")
+
+
+@placed
+def _hold(g: Array, bound: float) -> None:
+    backend.of(g).xp.clip(g, -bound, bound, out=g)
 
 
 def _grads(function: str, parameters: Tensor | Iterable[Tensor]) -> list[tuple[Tensor, Tensor]]:
@@ -97,6 +107,7 @@ def _wide(g: Tensor) -> Tensor:
     return g.float() if g.dtype == dtypes.float16 else g
 
 
+@placed
 def _writeable(p: Tensor, grad: Tensor) -> Array:
     """The array of a gradient that may be written: a new one for one in a graph, or a view."""
     if grad.node is not None or not backend.of(grad.array).writeable(grad.array):

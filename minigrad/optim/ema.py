@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .. import backend, dtypes, graph
+from ..backend import Array
+from ..backend.several import placed
 from ..tensor import Tensor, handle
 from .checks import check_number
 from .state import Reader, as_tensor
@@ -68,10 +70,7 @@ class EMA:
         learned = {name for name, _ in self.model.named_parameters()}
         for name, t in own.items():
             average = self.averages[name].array
-            if name in learned:
-                average += (1 - decay) * (t.array - average)
-            else:
-                average[...] = t.array
+            _move(average, t.array, decay if name in learned else None)
             graph.wrote("EMA.update", average)
 
     @contextmanager
@@ -103,7 +102,7 @@ class EMA:
         for name, t in own.items():
             average = self._average_for(name, t)
             if name in learned:
-                t.array[...] = average
+                _move(t.array, average, None)
                 graph.wrote("EMA.copy_to", t.array)
             else:  # statistics are rebound, as everywhere
                 t.rebind(average)
@@ -156,6 +155,15 @@ class EMA:
                 + "\nMake the EMA of a model that is moved, converted and complete."
             )
         return own
+
+
+@placed
+def _move(average: Array, value: Array, decay: float | None) -> None:
+    """Keep so much of an average and take the rest of a value; None: become the value."""
+    if decay is None:
+        average[...] = value
+    else:
+        average += (1 - decay) * (value - average)
 
 
 def _tensors(model: Module) -> dict[str, Tensor]:

@@ -180,6 +180,9 @@ class Optimizer:
         self.stepped = True
         try:
             self._update_all(ready)
+        except MemoryError as error:
+            backend.explain(error, f"{self.name}.step")
+            raise
         finally:
             graph.wrote(f"{self.name}.step", *[p.array for p, _ in ready])
         return loss

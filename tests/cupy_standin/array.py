@@ -10,7 +10,7 @@ import numpy as np
 from . import indexing
 from .api import METHODS, check_call
 from .cuda import Device
-from .memory import check_dtype, hidden_copies, poison
+from .memory import check_dtype, hidden_copies, poison, room
 
 SCALARS = (bool, int, float, complex, np.generic)
 # Methods whose result has as many values as the data says, so that CuPy must look.
@@ -48,6 +48,8 @@ class ndarray:
 
     def _become(self, host, base):
         check_dtype(host.dtype)
+        if base is None:
+            room.take(self, host.nbytes)
         self._host, self.base = host, base
         self.device = Device() if base is None else base.device
         return self

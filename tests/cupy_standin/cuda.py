@@ -4,6 +4,7 @@ import threading
 from types import ModuleType
 
 from .cublas import make_cublas
+from .memory import OutOfMemoryError, room
 
 DEVICES = 2
 
@@ -61,6 +62,9 @@ def make_module():
     runtime.getDeviceCount = lambda: DEVICES
     runtime.getDevice = lambda: Device.current
     runtime.CUDARuntimeError = CUDARuntimeError
+    runtime.memGetInfo = room.info
+    module.memory = ModuleType("cupy.cuda.memory")
+    module.memory.OutOfMemoryError = OutOfMemoryError
     module.Device, module.is_available, module.runtime = Device, is_available, runtime
     module.cublas, module.get_cublas_handle = make_cublas(), threading.get_ident
     return module
