@@ -1,6 +1,7 @@
 """`./run bench SUBJECT`: the command line that all benchmarks share.
 
-A subject is a module beside this one with `measure(watch, quick)`, which returns a Report.
+A subject is a module beside this one with `measure(watch, quick)`, which returns a Report, and
+perhaps `missing()`, which says why it cannot be measured here.
 """
 
 from __future__ import annotations
@@ -82,8 +83,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     import _report
     from _harness import Stopwatch
 
+    subject = importlib.import_module(options.subject)
+    if why := getattr(subject, "missing", lambda: None)():
+        print(f"./run bench {options.subject}: left out, for there is nothing to measure on: {why}")
+        return 0
     watch = Stopwatch(1 if options.quick else options.rounds)
-    report = importlib.import_module(options.subject).measure(watch, options.quick)
+    report = subject.measure(watch, options.quick)
     text = _report.text_of(report, watch)
     print(text)
     if options.save:

@@ -15,7 +15,7 @@ from typing import Any
 import _peers
 import numpy as np
 from _cases import Candidate, Case
-from _harness import Inside
+from _harness import Inside, Run
 
 import minigrad as mg
 from minigrad import backend
@@ -81,11 +81,16 @@ def torch_form(problem: Problem, function: Function) -> Candidate:
 
 
 def eager_form(
-    library: Any, grad: Any, problem: Problem, function: Function, inside: Inside = nullcontext
+    library: Any,
+    grad: Any,
+    problem: Problem,
+    function: Function,
+    inside: Inside = nullcontext,
+    device: str = "cpu",
 ) -> Candidate:
     """minigrad or PyTorch, whose graph may be swept again."""
-    inputs = [library.tensor(a, requires_grad=True) for a in problem.arrays]
-    dy = library.tensor(problem.dy)
+    inputs = [library.tensor(a, requires_grad=True, device=device) for a in problem.arrays]
+    dy = library.tensor(problem.dy, device=device)
     with inside():
         y = function(*inputs)
 
@@ -102,7 +107,7 @@ def eager_form(
             **{part: sweep(wanted) for part, wanted in problem.parts.items()},
             problem.total: total,
         },
-        lambda: [y.detach().numpy(), *(g.numpy() for g in total())],
+        lambda: [y.detach().cpu().numpy(), *(g.cpu().numpy() for g in total())],
         inside,
     )
 
@@ -193,12 +198,23 @@ def with_targets(case: Case, numpy: float | None, kernels: float | None) -> Case
     return case
 
 
-def copy_limit(phase: str, array: np.ndarray, passes: float) -> Case:
-    """What moving the numbers takes: `passes` over the array, a copy being two."""
-    if _peers.torch is not None:
+def copy_limit(
+    phase: str, array: np.ndarray, passes: float, copying: Callable[[Any], Run] | None = None
+) -> Case:
+    """What moving the numbers takes: `passes` over the array, a copy being two.
+
+    Args:
+        phase: whose limit it is.
+        array: of that size.
+        passes: how often each number is read or written, at least.
+        copying: makes what copies an array, where that is not on the host.
+    """
+    if copying is not None:
+        run: Run = copying(array)
+    elif _peers.torch is not None:
         x = _peers.torch.tensor(array)
         out = x.clone()
-        run: Callable[[], object] = partial(out.copy_, x)
+        run = partial(out.copy_, x)
     else:
         run = partial(np.copyto, array.copy(), array)
     return {"limit: copying": Candidate({phase: run}, scale=passes / 2)}

@@ -44,6 +44,7 @@ class Stopwatch:
 
     rounds: int = 7
     pinned: bool = True  # its threads, where the machine asks for that
+    finish: Run = lambda: None  # waits until what was begun is done, as on a GPU
     counted: int = 0
     dropped: int = 0
     disturbed: int = 0  # counted all the same
@@ -58,7 +59,7 @@ class Stopwatch:
             inside: for some names, makes the context that holds around all of its calls.
         """
         within = {name: (inside or {}).get(name, nullcontext) for name in runs}
-        repeats = {name: _repeats(run, within[name]) for name, run in runs.items()}
+        repeats = {name: _repeats(self._whole(run), within[name]) for name, run in runs.items()}
         rows: list[dict[str, float]] = []
         gc.collect()
         gc.freeze()  # what is there by now need not be looked at again between candidates
@@ -85,15 +86,23 @@ class Stopwatch:
             _threads.free_threads()
         return medians(rows)
 
-    @staticmethod
-    def _once(run: Run, repeats: int, inside: Inside) -> float:
+    def _whole(self, run: Run) -> Run:
+        def whole() -> None:
+            run()
+            self.finish()
+
+        return whole
+
+    def _once(self, run: Run, repeats: int, inside: Inside) -> float:
         gc.collect()
         come_to_rest()
         with inside():
             run()
+            self.finish()
             start = time.perf_counter()
             for _ in range(repeats):
                 run()
+            self.finish()
             return (time.perf_counter() - start) / repeats
 
     def __str__(self) -> str:

@@ -76,6 +76,7 @@ class Report:
     tables: list[Table]
     chart: Chart | None = None
     notes: list[str] = field(default_factory=list)
+    name: str = ""  # of the files, where it is not the subject's
 
 
 def text_of(report: Report, watch: Stopwatch) -> str:
@@ -101,6 +102,7 @@ def text_of(report: Report, watch: Stopwatch) -> str:
 def save(subject: str, report: Report, text: str) -> None:
     """Write the subject's Markdown file, and its picture."""
     RESULTS.mkdir(exist_ok=True)
+    subject = report.name or subject
     picture = ""
     if report.chart is not None:
         draw(report.chart, subject, RESULTS / f"{subject}.png")

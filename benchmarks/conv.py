@@ -65,21 +65,26 @@ def functions(layer: Layer) -> dict[str, Any]:
     return found
 
 
-def case(layer: Layer) -> Case:
-    """All forms on the same data."""
+def problem(layer: Layer) -> Problem:
+    """Images, weights and a cotangent."""
     (n, c, h, w), k = layer.images, layer.kernel
     out = [(side + 2 * layer.padding - k) // layer.stride + 1 for side in (h, w)]
     rng = np.random.default_rng(0)
     shapes = layer.images, (layer.channels, c, k, k), (n, layer.channels, *out)
     *arrays, dy = (rng.standard_normal(shape, "float32") for shape in shapes)
-    given = Problem(arrays, dy, {"dX": (0,), "dW": (1,)}, "all", bilinear=True)
+    return Problem(arrays, dy, {"dX": (0,), "dW": (1,)}, "all", bilinear=True)
+
+
+def case(layer: Layer) -> Case:
+    """All forms on the same data."""
+    given = problem(layer)
     ours = minigrad_forms(
         given, lambda x, w: F.conv2d(x, w, stride=layer.stride, padding=layer.padding)
     )
     return {
         **with_targets(ours, *layer.targets),
         **peer_forms(given, functions(layer)),
-        **product_limit(given.total, 6 * dy.size * c * k * k),
+        **product_limit(given.total, 6 * given.dy.size * given.arrays[1][0].size),
     }
 
 

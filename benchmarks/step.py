@@ -79,18 +79,18 @@ def of_modules(model: Any, optimizer: Any, criterion: Any, x: Any, labels: Any) 
     return step
 
 
-def of_minigrad(task: Task) -> Step:
-    x, labels = (mg.tensor(each) for each in data(task))
-    model = task.model(nn)
+def of_minigrad(task: Task, device: str = "cpu") -> Step:
+    x, labels = (mg.tensor(each, device=device) for each in data(task))
+    model = task.model(nn).to(device)
     model.load_state_dict(initial(task))
     optimizer = optim.SGD(model.parameters(), lr=task.lr, momentum=task.momentum)
     return of_modules(model, optimizer, nn.CrossEntropyLoss(), x, labels)
 
 
-def of_torch(task: Task, compiled: bool = False) -> Step:
+def of_torch(task: Task, compiled: bool = False, device: str = "cpu") -> Step:
     torch = _peers.torch
-    x, labels = (torch.tensor(each) for each in data(task))
-    model = task.model(torch.nn)
+    x, labels = (torch.tensor(each, device=device) for each in data(task))
+    model = task.model(torch.nn).to(device)
     model.load_state_dict({name: torch.tensor(v) for name, v in initial(task).items()})
     optimizer = torch.optim.SGD(model.parameters(), lr=task.lr, momentum=task.momentum)
     if compiled:
@@ -228,10 +228,10 @@ def case(task: Task, compile: bool, notes: list[str]) -> Case:
     return found
 
 
-def compiled(task: Task, notes: list[str]) -> Case:
+def compiled(task: Task, notes: list[str], device: str = "cpu") -> Case:
     """torch.compile, which needs a C++ compiler and much else."""
     try:
-        made = candidate(partial(of_torch, task, compiled=True))
+        made = candidate(partial(of_torch, task, compiled=True, device=device))
         made.runs["step"]()  # only now it compiles
     except Exception as error:
         note = f"torch.compile does not work here ({type(error).__name__}): left out"
