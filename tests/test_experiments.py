@@ -234,6 +234,15 @@ def test_a_claim_holds_for_each_seed_or_their_middle(values, sign, bound, over, 
     assert claim.verdict == ("holds" if holds else "does not hold")
 
 
+def test_what_is_known_not_to_reproduce_is_said_and_is_no_failure(small, capsys):
+    written = (small / "x12_wrong.py").read_text()
+    (small / "x12_wrong.py").write_text(written.replace('"<", 1)', '"<", 1, reproduces=False)'))
+    assert lab.main(["all"]) == 0
+    told = capsys.readouterr().out
+    assert "  does not hold: seeds of a: 1 (0 to 2); wanted < 1" in told
+    assert "1 of 2 claims hold" in told
+
+
 def test_a_claim_tells_its_figures():
     assert Claim("x", [0.5, 0.25, 0.75], "<", 2).figure == "0.5 (0.25 to 0.75)"
     assert Claim("x", [1.0, 2.0, 6.0], "<", 2, "mean").figure == "3 (1 to 6)"

@@ -75,10 +75,10 @@ def picture(figure, results) -> None:
         band(right, LOOKS, [ratios for _, _, ratios in found], label, style, marker=True)
     left.set(xlabel="step", ylabel="test accuracy", xscale="log", ylim=(0, 1.02))
     left.set_title("The same weights, judged by")
-    level(left, CHANCE)
+    level(left, CHANCE, side="left")
     right.set(xlabel="step", ylabel="running variance / population's", xscale="log", yscale="log")
     right.set_title("Last BatchNorm, median over channels")
-    level(right, 1, "equal")
+    level(right, 1, "equal", side="left")
     right.legend(*left.get_legend_handles_labels(), loc="lower left", bbox_to_anchor=(0, 0.08))
     figure.suptitle("Statistics for evaluation: running averages, or of the population")
 
