@@ -6,11 +6,11 @@ from typing import Any
 
 from .anomaly import detect_anomaly as detect_anomaly
 from .create import arange as arange, empty as empty, eye as eye, full as full, full_like as full_like, linspace as linspace, ones as ones, ones_like as ones_like, tensor as tensor, zeros as zeros, zeros_like as zeros_like
+from .dlpack import from_dlpack as from_dlpack
 from .dtypes import bool_ as bool
 from .dtypes import default_dtype as default_dtype, float16 as float16, float32 as float32, float64 as float64, int32 as int32, int64 as int64, set_default_dtype as set_default_dtype
 from .errors import DeviceError as DeviceError, DTypeError as DTypeError, GraphError as GraphError, OutOfMemoryError as OutOfMemoryError, OutOfRangeError as OutOfRangeError, ShapeError as ShapeError
 from .files import load as load, save as save
-from .dlpack import from_dlpack as from_dlpack
 from .gradient import grad as grad
 from .memory_report import memory as memory
 from .modes import enable_grad as enable_grad, is_grad_enabled as is_grad_enabled, kernels as kernels, no_grad as no_grad, set_grad_enabled as set_grad_enabled, unfused as unfused
