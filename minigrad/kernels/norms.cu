@@ -131,6 +131,6 @@ __device__ void backward(const T* x, const T* out, const T* dy, const double* pa
     by_width<T>(planes, run, x, out, dy, dx);                                                     \
   }
 
-ENTRIES(__half, float, float16)
-ENTRIES(float, float, float32)
-ENTRIES(double, double, float64)
+FOR_float16(ENTRIES(__half, float, float16))
+FOR_float32(ENTRIES(float, float, float32))
+FOR_float64(ENTRIES(double, double, float64))

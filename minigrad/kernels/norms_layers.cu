@@ -242,6 +242,6 @@ __device__ void group_backward(const T* x, const T* dy, const double* partials, 
     by_width<T>(planes, run, x, dy, dx);                                                          \
   }
 
-ENTRIES(__half, float, float16)
-ENTRIES(float, float, float32)
-ENTRIES(double, double, float64)
+FOR_float16(ENTRIES(__half, float, float16))
+FOR_float32(ENTRIES(float, float, float32))
+FOR_float64(ENTRIES(double, double, float64))

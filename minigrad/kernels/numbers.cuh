@@ -30,3 +30,26 @@ template <class W> __device__ inline W not_a_number() {
 template <class W> __device__ inline W infinity() {
   return static_cast<W>(__int_as_float(0x7f800000));
 }
+
+// The entries of one dtype, in a file that would take long to compile whole: with -DONLY_float32
+// (launching.py) the others' are left out.
+#if !defined(ONLY_float16) && !defined(ONLY_float32) && !defined(ONLY_float64)
+#define ONLY_float16
+#define ONLY_float32
+#define ONLY_float64
+#endif
+#ifdef ONLY_float16
+#define FOR_float16(...) __VA_ARGS__
+#else
+#define FOR_float16(...)
+#endif
+#ifdef ONLY_float32
+#define FOR_float32(...) __VA_ARGS__
+#else
+#define FOR_float32(...)
+#endif
+#ifdef ONLY_float64
+#define FOR_float64(...) __VA_ARGS__
+#else
+#define FOR_float64(...)
+#endif

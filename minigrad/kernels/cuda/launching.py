@@ -12,6 +12,7 @@ import numpy as np
 
 FOLDER = Path(__file__).parent.parent  # where the .cu files are
 OPTIONS = ("-std=c++17", f"-I{FOLDER}")
+SLOW = {"norms", "norms_columns", "norms_layers"}  # seconds to compile: one dtype at a time
 
 
 def source(file: str) -> str:
@@ -26,15 +27,24 @@ def source(file: str) -> str:
 
 
 @functools.cache
-def module(xp: ModuleType, file: str) -> Any:
-    """`minigrad/kernels/<file>.cu`, which CuPy compiles when a kernel is first asked for."""
-    return xp.RawModule(code=source(file), options=OPTIONS)
+def module(xp: ModuleType, file: str, dtype: str = "") -> Any:
+    """`minigrad/kernels/<file>.cu`, which CuPy compiles when a kernel is first asked for.
+
+    With a dtype its kernels alone, as in a file with FOR_float32(...) and its kin (numbers.cuh).
+    """
+    return xp.RawModule(code=source(file), options=options_for(dtype))
+
+
+def options_for(dtype: str = "") -> tuple[str, ...]:
+    """The compiler's options, for kernels of all dtypes or of one."""
+    return (f"-DONLY_{dtype}", *OPTIONS) if dtype else OPTIONS
 
 
 @functools.cache
 def kernel(xp: ModuleType, file: str, name: str) -> Any:
     """The kernel `name` of a file, such as ("norms", "batch_norm_sums_float32")."""
-    return module(xp, file).get_function(name)
+    dtype = name.rpartition("_")[2] if file in SLOW else ""
+    return module(xp, file, dtype).get_function(name)
 
 
 def launch(
