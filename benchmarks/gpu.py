@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -140,7 +139,7 @@ def card() -> str:
 
 def measure(watch: Stopwatch, quick: bool) -> Report:
     """All cases, or the smallest of each kind."""
-    watch = replace(watch, finish=synchronize)
+    watch.finish = synchronize
     notes = [f"GPU: {card()}"]
     if torch_on_gpu() is None:
         notes.append("PyTorch is not installed, or sees no GPU: left out")

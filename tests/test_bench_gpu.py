@@ -25,8 +25,10 @@ def test_without_a_gpu_it_says_so_and_ends_well(alone, capsys):
 def small(monkeypatch):
     """Cases that the stand-in computes in no time."""
     monkeypatch.setattr(gpu.batch_norm, "TARGETS", {(4, 3, 2, 2): (1.0, 1.0)})
+    monkeypatch.setattr(gpu, "LARGE", (6, 3, 2, 2))
     layer = gpu.conv.Layer((2, 3, 6, 6), 4, 3, 2, 1, (1.0, 1.0))
     monkeypatch.setattr(gpu.conv, "LAYERS", {"small": layer})
+    monkeypatch.setattr(gpu.step, "TASKS", {"the MLP": gpu.step.TASKS["the MLP"]})
     monkeypatch.setattr(gpu.step, "BATCH", 4)
     monkeypatch.setattr(gpu.step, "STEPS", 2)
 
