@@ -63,7 +63,9 @@ print("images", x.shape, x.dtype, "labels", y.shape, y.dtype)
 #
 # Two blocks of convolution, BatchNorm, ReLU and pooling, and one linear layer: ten numbers for each
 # image, the largest of which is the answer. The first convolution has filters of 5×5, large enough
-# to look at later. BatchNorm shifts by itself, so the convolutions before it need no bias.
+# to look at later. BatchNorm shifts by itself, so the convolutions before it need no bias. It also
+# divides their scale away, so the filters may begin small; small ones turn faster, and less of the
+# noise that they begin as is left in the end.
 
 # %%
 model = nn.Sequential(
@@ -78,6 +80,7 @@ model = nn.Sequential(
     nn.Flatten(),
     nn.Linear(32 * 2 * 2, 10),
 )
+nn.init.normal_(model[0].weight, std=0.01)
 nn.summary(model, (64, 1, 8, 8))
 
 # %% [markdown]
@@ -151,14 +154,20 @@ plt.show()
 # ## The filters
 #
 # Each filter of the first layer answers where the image looks like it: dark weights are positive,
-# light ones negative. They begin as noise (above) and become strokes and edges (below), each at its
-# own angle.
+# light ones negative. They begin as noise (first row); training makes strokes, edges and spots of
+# them (second). The third row is what they make of the image at its left: dark where they answer.
 
 # %%
 learned = model[0].weight.numpy()
 for filters, when in ((untrained, "before"), (learned, "after")):
-    bound = np.abs(filters).max()  # the middle grey is 0
-    show(filters[:8, 0], [when] + [""] * 7, columns=8, vmin=-bound, vmax=bound)
+    bound = np.abs(filters).max(axis=(1, 2, 3), keepdims=True)  # the middle grey is 0
+    titles = [when] + [""] * 8
+    show([-np.ones((5, 5)), *(filters / bound)[:8, 0]], titles, columns=9, vmin=-1, vmax=1)
+
+model.eval()
+with mg.no_grad():
+    answers = model[:3](mg.tensor(test_x[:1])).numpy()[0]  # convolution, BatchNorm, ReLU
+show([test_x[0, 0], *(answers[:8] / answers[:8].max())], ["image"] + [""] * 8, columns=9)
 
 # %% [markdown]
 # ## The mistakes
@@ -183,9 +192,9 @@ axis.set_title(f"{np.trace(confusion)} of {confusion.sum()} digits read rightly"
 plt.show()
 
 # %% [markdown]
-# These are the digits that it reads wrongly, the surest mistakes first, or, where there are few of
-# them, also those that it read rightly with the least certainty. Above each: what was meant, what
-# was read, and how sure the network was. Look closely at a few; some would be hard for anybody.
+# These are the ten digits for whose right answer it had the least to say: its mistakes first, and
+# then, where these are few, what it read rightly but not surely. Above each: what was meant, what
+# was read, and how probable the network thought that. Some would be hard for anybody.
 
 # %%
 certainty = probabilities[np.arange(len(test_y)), test_y]  # of the right answer

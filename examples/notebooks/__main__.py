@@ -11,7 +11,9 @@ Each runs in an empty folder, so none needs a file beside it: they work from any
 from __future__ import annotations
 
 import argparse
+import base64
 import importlib.util
+import io
 import sys
 import tempfile
 import time
@@ -22,6 +24,7 @@ from typing import Any
 HERE = Path(__file__).parent
 NEEDS = ("ipykernel", "jupytext", "nbmake")  # the dependency group `notebooks`
 SECONDS = 120  # that a cell may take: four times what is meant for a notebook on two cores
+COLOURS = 64  # of a picture: few make it small
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
@@ -65,7 +68,21 @@ def executed(name: str) -> Any:
     notebook.metadata = {"kernelspec": KERNEL}
     for cell in notebook.cells:
         cell.metadata = {}
+        for each in cell.get("outputs", []):
+            if picture := each.get("data", {}).get("image/png"):
+                each.data["image/png"], each.metadata = smaller(picture), {}
     return notebook
+
+
+def smaller(picture: str) -> str:
+    """A PNG in base64, with few colours."""
+    from PIL import Image  # comes with matplotlib
+
+    found = io.BytesIO()
+    with Image.open(io.BytesIO(base64.b64decode(picture))) as image:
+        few = image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+    few.save(found, "PNG", optimize=True)
+    return base64.b64encode(found.getvalue()).decode()
 
 
 def complaints(notebook: Any) -> list[str]:
