@@ -16,7 +16,7 @@ def run(*words):
 def test_help_lists_the_commands_and_benchmarks(word):
     result = run(word)
     assert result.returncode == 0
-    for name in ("demo", "test", "bench", "lint", "batch_norm"):
+    for name in ("demo", "notebooks", "test", "bench", "lint", "batch_norm"):
         assert name in result.stdout
     assert "_harness" not in result.stdout
 
