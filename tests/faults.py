@@ -146,12 +146,14 @@ def replaced(tree, old, new):
     return twin
 
 
-def spots(tree):
+def spots(tree, around=None):
     """The nodes in which a fault can be planted, each with what it stands in."""
+    signed = isinstance(tree, ast.UnaryOp) and isinstance(around, ast.expr)
+    around = around if signed else tree  # what a number stands in, not its sign
     for child in ast.iter_child_nodes(tree):
         if not is_silent(child):
-            yield child, tree
-            yield from spots(child)
+            yield child, around
+            yield from spots(child, around)
 
 
 def described(old, new, around):
