@@ -21,7 +21,7 @@ from .tensor import Tensor, handle
 
 # what the generated text calls
 HELPERS = (
-    *("operand", "each_operand", "flat", "one_of", "missing", "unify", "floats"),  # on the way in
+    *("operand", "each_operand", "flat", "one_of", "missing", "unify", "floats", "floated"),
     *("shape_of", "space_of", "outcome", "several"),  # on the way out
     *("without_constants", "without_hint", "reraise"),
 )
@@ -99,6 +99,13 @@ def unify(*values: Any) -> list[Any]:
 def floats(*values: Any) -> list[Any]:
     """Operands of an op that has floating results only: integers become the default dtype."""
     return [dtypes.as_floating(v) if hasattr(v, "dtype") else v for v in values]
+
+
+def floated(value: Any) -> Any:
+    """What such an op hands to its reference: `floats`, of a tensor."""
+    if isinstance(value, Tensor) and value.dtype.kind != "f":
+        return handle(dtypes.as_floating(value.array))
+    return value
 
 
 def shape_of(value: Any) -> tuple[int, ...]:

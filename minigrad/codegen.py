@@ -144,7 +144,8 @@ def _normalise(op: Op) -> list[str]:
     if "hint" in op.statics:
         lines += ["if type(hint) is Sealed:", "    hint = hint.opened_by_forward"]
     if op.reference is not None:
-        inputs = f"*{op.inputs[0]}" if op.variadic else ", ".join(op.inputs)
+        named = [f"floated({name})" if op.floating else name for name in op.inputs]
+        inputs = f"*{op.inputs[0]}" if op.variadic else ", ".join(named)
         lines += [
             "if composed.get():  # mg.unfused()",
             f"    return without_constants(op, op.reference({inputs}{_statics(op, 'hint')}))",

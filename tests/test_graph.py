@@ -1372,6 +1372,15 @@ def test_unfused_computes_a_library_op_from_primitives():
     assert "mul" in names
 
 
+@pytest.mark.parametrize("f", [mg.var, mg.std])
+def test_unfused_gives_no_whole_numbers_for_whole_numbers(f):
+    x = mg.tensor([1, 2, 4])
+    with mg.unfused():
+        composed = f(x)
+    assert composed.dtype == f(x).dtype
+    assert_close(composed, f(x))
+
+
 def with_kernel(calls, **options):
     @op(lambda g: g * 2, method=False)
     def t_kernelled(xp, x):
