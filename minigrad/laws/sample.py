@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,16 @@ class Sample:
         names = self.op.inputs * (len(self.arrays) if self.op.variadic else 1)
         tracked = [i for i, n in enumerate(names) if every or n in self.op.differentiable]
         return [i for i in tracked if self.arrays[i].dtype.kind == "f"]
+
+    def some(self) -> list[int]:
+        """One or more of the floating inputs, never all: there must be two."""
+        order = self.draw.order(len(self.floating))
+        return [self.floating[k] for k in order[: self.draw.integer(1, len(order) - 1)]]
+
+    def at_zero(self) -> Sample:
+        """The same call with 0 for every floating number: at kinks, ties and singular matrices."""
+        zeros = [a * 0.0 if a.dtype.kind == "f" else a for a in self.arrays]
+        return replace(self, arrays=tuple([np.asarray(a) for a in zeros]))
 
     @property
     def home(self) -> str:
