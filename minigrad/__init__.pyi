@@ -572,7 +572,13 @@ def norm(x: Any, p: Any = ..., axis: builtins.int | Sequence[int] | None = ..., 
     1 [[0.0, 0.0], [0.0, 2.0], [nan, 4.0]]
     2 [[0.0, 0.0], [0.0, 2.0], [nan, nan]]
     3 [[0.0, 0.0], [0.0, 2.0], [nan, nan]]
-    inf [[0.0, 0.0], [0.0, 2.0], [nan, 0.0]]"""
+    inf [[0.0, 0.0], [0.0, 2.0], [nan, 0.0]]
+    >>> x = mg.tensor([[0.0, 1.0], [0.0, float("inf")]], requires_grad=True)
+    >>> with np.errstate(all="ignore"):
+    ...     (slope,) = mg.grad(x.norm(0.5, axis=1).sum(), x, create_graph=True)
+    ...     (curvature,) = mg.grad(slope[0].sum(), x)
+    >>> slope.tolist(), curvature[0]
+    ([[0.0, 1.0], [0.0, nan]], tensor([0., 0.]))"""
 
 def outer(a: Any, b: Any) -> Tensor:
     """The matrix of all products aᵢ bⱼ of two vectors.        d(a bᵀ) = da bᵀ + a dbᵀ
@@ -617,10 +623,12 @@ def pow(a: Any, b: Any) -> Tensor:
     >>> x = mg.tensor([0.0, 2.0], requires_grad=True)
     >>> mg.grad(x**3 @ mg.tensor([1.0, 10.0]), x)[0], mg.grad((x**0).sum(), x)[0]
     (tensor([  0., 120.]), tensor([0., 0.]))
-    >>> a, b = (mg.tensor(v, requires_grad=True) for v in ([0.0, 0.0, 2.0], [0.0, 2.0, 0.0]))
-    >>> da, db = mg.grad(mg.pow(a, b).sum(), (a, b))
+    >>> a = mg.tensor([0.0, 0.0, 2.0, np.nan, 0.0], requires_grad=True)
+    >>> b = mg.tensor([0.0, 2.0, 0.0, 0.0, -1.0], requires_grad=True)
+    >>> with np.errstate(divide="ignore"):
+    ...     da, db = mg.grad(mg.pow(a, b).sum(), (a, b))
     >>> da, db.round(decimals=4)
-    (tensor([0., 0., 0.]), tensor([0.    , 0.    , 0.6931]))"""
+    (tensor([  0.,   0.,   0.,   0., -inf]), tensor([0.    , 0.    , 0.6931,    nan,   -inf]))"""
 
 def prod(x: Any, axis: builtins.int | Sequence[int] | None = ..., keepdims: builtins.bool = ..., *, dim: builtins.int | Sequence[int] | None = ..., keepdim: builtins.bool | None = ...) -> Tensor:
     """Π x over axis (None: all); 1 over nothing.        d Π x = Σᵢ (Π of the others) dxᵢ
@@ -758,10 +766,11 @@ def sqrt(x: Any) -> Tensor:
 
     >>> mg.sqrt(mg.tensor([4.0, 9.0]))
     tensor([2., 3.])
-    >>> x = mg.tensor([0.0, 4.0], requires_grad=True)
+    >>> x, w = (mg.tensor(v, requires_grad=True) for v in ([0.0, 4.0], [0.0, 3.0]))
     >>> with np.errstate(divide="ignore"):
-    ...     mg.grad(mg.sqrt(x) @ mg.tensor([0.0, 3.0]), x)[0]
-    tensor([0.  , 0.75])"""
+    ...     (g,) = mg.grad(mg.sqrt(x) @ w, x, create_graph=True)
+    >>> g.detach(), mg.grad(g.sum(), w)[0]
+    (tensor([0.  , 0.75]), tensor([0.  , 0.25]))"""
 
 def squeeze(x: Any, axis: builtins.int | Sequence[int] | None = ..., *, dim: builtins.int | Sequence[int] | None = ...) -> Tensor:
     """x without axes of length 1: all of them, or those named if they have it.
@@ -906,7 +915,10 @@ def var(x: Any, axis: builtins.int | Sequence[int] | None = ..., correction: bui
     an infinity every slope is NaN.
 
     >>> mg.tensor([1.0, 2.0, 3.0]).var(), mg.tensor([1.0, 2.0, 3.0]).var(correction=-1)
-    (tensor(1.), tensor(0.5))"""
+    (tensor(1.), tensor(0.5))
+    >>> x = mg.tensor([1.0], requires_grad=True)
+    >>> mg.var(x).item(), mg.grad(mg.var(x), x)[0]
+    (nan, tensor([nan]))"""
 
 def where(condition: Any, a: Any, b: Any) -> Tensor:
     """a where the condition holds, else b.        d where(c, a, b) = [c] da + [not c] db

@@ -197,6 +197,10 @@ def test_derivatives_of_the_determinant_at_matrices_of_every_rank(n):
         check_grads(mg.det, [singular(n, nullity)], order=3)
 
 
+def test_the_determinant_of_nothing_but_zeros_is_a_polynomial_too():
+    check_grads(mg.det, [mg.zeros(4, 4, dtype=mg.float64)], order=4)
+
+
 @pytest.mark.parametrize("small", [1e-2, 1e-4, 1e-8, 1e-12, 1e-16])
 def test_derivatives_of_the_determinant_near_singular_matrices(small):
     check_grads(mg.det, [singular(6, 2, small)], order=3)

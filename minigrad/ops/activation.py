@@ -30,6 +30,9 @@ def leaky_relu(xp, x, *, negative_slope):
     >>> from minigrad.nn.functional import leaky_relu
     >>> leaky_relu(mg.tensor([-1.0, 2.0]), 0.25)
     tensor([-0.25,  2.  ])
+    >>> x = mg.tensor(0.0, requires_grad=True)
+    >>> mg.grad(leaky_relu(x, 0.25), x)[0]
+    tensor(0.25)
     """
     if 0 < negative_slope <= 1:
         return xp.maximum(x, x * negative_slope)
@@ -54,6 +57,10 @@ def elu(xp, x, *, alpha):
     >>> from minigrad.nn.functional import elu
     >>> elu(mg.tensor([-1.0, 2.0])).round(decimals=4)
     tensor([-0.6321,  2.    ])
+    >>> x = mg.tensor(0.0, requires_grad=True)
+    >>> (slope,) = mg.grad(elu(x, 0.25), x, create_graph=True)
+    >>> slope.item(), mg.grad(slope, x)[0].item()
+    (0.25, 0.0)
     """
     return select(xp, x > 0, x, alpha * xp.expm1(xp.minimum(x, 0)))
 
@@ -76,6 +83,9 @@ def softplus(xp, x, *, beta, threshold):
     >>> from minigrad.nn.functional import softplus
     >>> softplus(mg.tensor([0.0, 30.0])).round(decimals=4)
     tensor([ 0.6931, 30.    ])
+    >>> x = mg.tensor(0.0, requires_grad=True)
+    >>> mg.grad(softplus(x, threshold=0.0), x)[0]
+    tensor(0.5)
     """
     z = wide(x) * beta
     y = (xp.maximum(z, 0) + xp.log1p(xp.exp(-xp.abs(z)))) / beta

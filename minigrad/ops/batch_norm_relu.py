@@ -24,7 +24,6 @@ from .batch_norm import (
     wanted,
 )
 from .piecewise import relu, where
-from .reduce import wide
 
 
 def batch_norm_relu_reference(x, gamma, beta, *, axes, eps):
@@ -35,7 +34,7 @@ def batch_norm_relu_reference(x, gamma, beta, *, axes, eps):
 
 def batch_norm_relu_grad_reference(x, gamma, out, dy, *, axes, eps):
     """Composed: batch norm's own, of what relu lets through."""
-    h = wide(where(out <= 0, out * 0, dy))  # no 0: if dy is a number, out chooses the dtype
+    h = where(out <= 0, out * 0, dy)  # no 0: if dy is a number, out chooses the dtype
     return batch_norm_grad_reference(x, gamma, h, axes=axes, eps=eps)
 
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from ..op import op
 from ..samples import anything, elementwise, nonzero, positive, within_one
-from .compare import isfinite, logical_and, logical_not
+from .compare import isfinite, logical_and, logical_not, logical_or
 from .erf import erf_of
-from .piecewise import abs, where
+from .piecewise import where
 
 # ---- arithmetic ----------------------------------------------------------------------------------
 
@@ -79,7 +79,7 @@ def neg(xp, x):
 def _pow_base(g, a, b):
     if isinstance(b, int | float):
         return g * (b * a ** (b - 1)) if b else where(False, g, 0)
-    flat = logical_and(b == 0, logical_not(abs(a) > 0))  # a⁰ is 1 at 0 and NaN too
+    flat = logical_and(b == 0, logical_or(a == 0, a != a))  # a⁰ is 1 at 0 and NaN too
     return g * (b * where(flat, 1, a) ** (b - 1))
 
 
@@ -88,7 +88,7 @@ def _pow_exponent(g, a, b, y):
     return g * y * log(where(logical_and(a == 0, b >= 0), 1, a))
 
 
-@op(_pow_base, _pow_exponent, samples=elementwise(positive, anything))
+@op(_pow_base, _pow_exponent)
 def pow(xp, a, b):
     """a to the power b.        d aᵇ = b aᵇ⁻¹ da + aᵇ log a db
 
@@ -103,10 +103,12 @@ def pow(xp, a, b):
     >>> x = mg.tensor([0.0, 2.0], requires_grad=True)
     >>> mg.grad(x**3 @ mg.tensor([1.0, 10.0]), x)[0], mg.grad((x**0).sum(), x)[0]
     (tensor([  0., 120.]), tensor([0., 0.]))
-    >>> a, b = (mg.tensor(v, requires_grad=True) for v in ([0.0, 0.0, 2.0], [0.0, 2.0, 0.0]))
-    >>> da, db = mg.grad(mg.pow(a, b).sum(), (a, b))
+    >>> a = mg.tensor([0.0, 0.0, 2.0, np.nan, 0.0], requires_grad=True)
+    >>> b = mg.tensor([0.0, 2.0, 0.0, 0.0, -1.0], requires_grad=True)
+    >>> with np.errstate(divide="ignore"):
+    ...     da, db = mg.grad(mg.pow(a, b).sum(), (a, b))
     >>> da, db.round(decimals=4)
-    (tensor([0., 0., 0.]), tensor([0.    , 0.    , 0.6931]))
+    (tensor([  0.,   0.,   0.,   0., -inf]), tensor([0.    , 0.    , 0.6931,    nan,   -inf]))
     """
     if isinstance(b, int) and a.dtype == np.bool_:
         a = a.astype(np.int64)  # NumPy gives int8
@@ -115,8 +117,7 @@ def pow(xp, a, b):
 
 def _through_pole(g, slope):
     """g · slope, and 0 where nothing comes (g = 0) through an infinite slope (instead of 0·∞)."""
-    closed = logical_and(g == 0, logical_not(isfinite(slope)))
-    return where(closed, 0, g) * where(closed, 0, slope)
+    return g * where(logical_and(g == 0, logical_not(isfinite(slope))), 0, slope)
 
 
 @op(lambda g, y: _through_pole(g, 0.5 / y), floating=True, samples=elementwise(positive))
@@ -129,10 +130,11 @@ def sqrt(xp, x):
 
     >>> mg.sqrt(mg.tensor([4.0, 9.0]))
     tensor([2., 3.])
-    >>> x = mg.tensor([0.0, 4.0], requires_grad=True)
+    >>> x, w = (mg.tensor(v, requires_grad=True) for v in ([0.0, 4.0], [0.0, 3.0]))
     >>> with np.errstate(divide="ignore"):
-    ...     mg.grad(mg.sqrt(x) @ mg.tensor([0.0, 3.0]), x)[0]
-    tensor([0.  , 0.75])
+    ...     (g,) = mg.grad(mg.sqrt(x) @ w, x, create_graph=True)
+    >>> g.detach(), mg.grad(g.sum(), w)[0]
+    (tensor([0.  , 0.75]), tensor([0.  , 0.25]))
     """
     return xp.sqrt(x)
 
@@ -308,3 +310,14 @@ def tanh(xp, x):
     tensor([0.    , 0.7616])
     """
     return xp.tanh(x)
+
+
+# ---- samples -------------------------------------------------------------------------------------
+
+
+def _exponents(draw, shape):
+    """Any, some of which are 0."""
+    return np.where(draw.rng().random(shape) < 0.2, 0.0, anything(draw, shape))
+
+
+pow.samples(elementwise(positive, _exponents))

@@ -22,9 +22,9 @@ from .sums import count, kept_shape
 # ---- extreme values ------------------------------------------------------------------------------
 
 
-def shared(g, hit, axes):
-    """g, shared evenly by the places that hit; each group has one or more."""
-    shape = kept_shape(hit.shape, axes)
+def shared(g, x, y, axes):
+    """g, shared evenly by the places where x reaches y, its extreme, or is NaN, as y is then."""
+    hit, shape = logical_or(x == y, x != x), kept_shape(x.shape, axes)
     ties = sum(where(hit, 1.0, 0.0), axes, keepdims=True)
     each = cast(reshape(g, shape) / ties, dtype=g.dtype)
     return where(hit, broadcast_to(each, hit.shape), 0)
@@ -33,8 +33,7 @@ def shared(g, hit, axes):
 def _shared(g, x, y, axis):
     """The gradient of an extreme value, shared evenly by all that reach it."""
     axes = axes_of(axis, x.ndim)
-    hit = x == reshape(y, kept_shape(x.shape, axes))
-    return shared(g, logical_or(hit, x != x), axes)  # a NaN in x is its group's extreme
+    return shared(g, x, reshape(y, kept_shape(x.shape, axes)), axes)
 
 
 def _not_empty(x, axes, name):

@@ -57,7 +57,7 @@ def _untile(g, in_shapes, reps):
     shape = (1,) * (len(reps) - len(in_shapes[0])) + in_shapes[0]
     reps = (1,) * (len(shape) - len(reps)) + tuple(reps)
     apart = reshape(g, tuple(itertools.chain(*zip(reps, shape, strict=True))))
-    return reshape(sum(apart, tuple(range(0, 2 * len(shape), 2))), in_shapes[0])
+    return sum(apart, tuple(range(0, 2 * len(shape), 2)))  # added axes go as broadcast ones do
 
 
 @op(_untile, star="reps")

@@ -57,12 +57,12 @@ def prod_reference(x, *, axis=None, keepdims=False):
     n, kept = count(x.shape, axes), tuple(x.shape[i] for i in rest)
     shape = kept_shape(x.shape, axes) if keepdims else kept
     if n == 0:
-        return reshape(sum(x, axes), shape) + 1
+        return sum(x, axes, keepdims) + 1
     y, left = reshape(permute(cast(x, dtype=_wide(x.dtype)), rest + axes), (*kept, n)), None
     while n > 1:
         half = n // 2
         if n % 2:
-            last = getitem(y, key=(..., slice(n - 1, n)))
+            last = getitem(y, key=(..., slice(-1, None)))
             left = last if left is None else left * last
         y = getitem(y, key=(..., slice(half))) * getitem(y, key=(..., slice(half, 2 * half)))
         n = half
