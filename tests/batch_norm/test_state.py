@@ -163,7 +163,7 @@ def test_B52_running_buffers_are_outside_the_graph(shape, fused, device):
 
 def test_B52_a_thousand_steps_without_backward_keep_no_memory(shape, fused, device):
     module, x, used = module_for(shape, fused=fused, device=device), leaf(draw(shape), device), []
-    for steps in (50, 1000):  # the first fill the interpreter's free lists
+    for steps in (600, 1000):  # the first fill the interpreter's free lists
         for _ in range(steps):
             module(x)
         gc.collect()
