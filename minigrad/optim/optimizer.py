@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -13,11 +13,11 @@ from .. import backend, graph
 from ..backend import Array
 from ..backend.several import are_there, placed, where_they_are
 from ..dtypes import is_number
-from ..errors import DeviceError, DTypeError, ShapeError
 from ..modes import enable_grad, kernels_on
 from ..tensor import Tensor, handle
 from . import state as flat
 from .checks import check_number, check_parameter, listed
+from .fit import check_device, check_fit
 from .rules import compiled
 
 Prepared = tuple[tuple[Any, ...], tuple[Any, ...]]
@@ -172,11 +172,11 @@ class Optimizer:
             options = self._checked_options(group)
             for p in group["params"]:
                 if p.grad is not None:
-                    self._check_fit(p, p.grad)
+                    check_fit(self.name, p, p.grad, self.state.get(p))
                     ready.append((p, options))
         if are_there():
             for p, _ in ready:
-                self._check_device(p)
+                check_device(self.name, p, self.state.get(p, {}))
         self.stepped = True
         try:
             self._update_all(ready)
@@ -217,41 +217,6 @@ class Optimizer:
             lists = any(isinstance(value, list) for value in values)  # which may change unnoticed
             self._options[id(group)] = [] if lists else values, options
         return options
-
-    def _check_fit(self, p: Tensor, grad: Tensor) -> None:
-        """A gradient, and what the state keeps, must be of their parameter's kind."""
-        array: Array = p.array
-        if not _alike(array, grad):
-            self._refuse(array, grad, "a gradient")
-        state = self.state.get(p)
-        for kept in state.values() if state else ():
-            if isinstance(kept, Tensor) and not _alike(array, kept):
-                self._refuse(array, kept, "a state")
-
-    def _check_device(self, p: Tensor) -> None:
-        """Where there are several GPUs, all that is a parameter's must be on its own."""
-        kept = [("a state", each) for each in self.state.get(p, {}).values()]
-        for what, each in [("a gradient", p.grad), *kept]:
-            if isinstance(each, Tensor) and each.device != p.device:
-                self._refuse(p.array, each, what)
-
-    def _refuse(self, array: Array, given: Any, what: str) -> NoReturn:
-        mend = "set it to one that fits, or call zero_grad() and backward() anew"
-        if what == "a state":
-            mend = f"{self.name}.load_state_dict({self.name}.state_dict()) moves it there"
-        other, here = given.array, backend.of(array).device_of(array)
-        if other.shape != array.shape:
-            raise ShapeError(
-                f"{self.name}.step: {what} of shape {other.shape} for a parameter of shape "
-                f"{array.shape}: {mend}"
-            )
-        if given.device != here:
-            raise DeviceError(
-                f"{self.name}.step: {what} on {given.device} for a parameter on {here}: {mend}"
-            )
-        raise DTypeError(
-            f"{self.name}.step: {what} of {other.dtype} for a parameter of {array.dtype}: {mend}"
-        )
 
     def __init_subclass__(cls) -> None:
         """Compiled steps are those of the `update` that they stand beside: not of a new one."""
@@ -337,14 +302,6 @@ def buffer(state: dict[str, Any], name: str, p: Array, value: float = 0.0) -> Ar
     if name not in state:
         state[name] = handle(backend.of(p).xp.full_like(p, value))
     return state[name].array
-
-
-def _alike(array: Array, t: Tensor) -> bool:
-    """Whether a tensor is of an array's shape, dtype and kind."""
-    other = t.array
-    if type(other) is not type(array) or other.shape != array.shape:
-        return False
-    return other.dtype is array.dtype or bool(other.dtype == array.dtype)
 
 
 def _plain(value: Any) -> Any:
