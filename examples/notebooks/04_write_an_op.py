@@ -136,7 +136,7 @@ def vectors(draw):
     return (nonzero(draw, shape),), {"eps": draw.one_of(0.01, 0.1)}
 
 
-@fused(reference=unit_reference, samples=vectors, method=True)
+@fused(reference=unit_reference, samples=vectors, floating=True, method=True)  # of integers, floats
 def unit(xp, x, *, eps=1e-12):
     """y = r x with r = 1 / √(Σ x² + eps) along the last axis.        dx = r (dy - y Σ y dy)
 
