@@ -519,10 +519,9 @@ print("a constant channel in minigrad:", constant.numpy().ravel())
 # nothing else. And dx is 0, but for ε.
 
 # %%
-two = mg.tensor(rng.normal(size=(2, 5)), requires_grad=True)
-norm = nn.BatchNorm1d(5, affine=False, dtype=mg.float64)
-out = norm(two)
-out.backward(mg.randn(2, 5, dtype=mg.float64))
+two = mg.tensor([[1.0, 10.0, -3.0], [2.0, 1000.0, -7.0]], dtype=mg.float64, requires_grad=True)
+out = nn.BatchNorm1d(3, dtype=mg.float64)(two)
+out.backward(mg.randn(2, 3, dtype=mg.float64))
 print(out.detach().numpy().round(3))
 print(f"the largest |dx| is {mg.abs(two.grad).max().item():.0e}")
 
