@@ -217,7 +217,7 @@ plt.show()
 #
 # ## What next
 #
-# - `02_batch_norm` derives what was measured here.
+# - [02_batch_norm](02_batch_norm.ipynb) derives what was measured here.
 # - `./run bench batch_norm` measures with more care, beside other libraries where they are
 #   installed; `./run bench memory` and `./run bench accuracy` do what their names say.
 # - `nn.BatchNorm2d(channels, relu=True)` takes the ReLU into the node too.
