@@ -61,9 +61,23 @@ def products(x, axis=None, keepdims=False):
     return x * 1
 
 
+def expanded(a):
+    """A determinant by Laplace's expansion along the first row."""
+    if not a.shape[-1]:
+        return a.sum((-2, -1)) + 1
+    rest = [torch.cat([a[..., 1:, :j], a[..., 1:, j + 1 :]], -1) for j in range(a.shape[-1])]
+    return sum((-1) ** j * a[..., 0, j] * expanded(minor) for j, minor in enumerate(rest))
+
+
 # PyTorch's own derivatives of products divide by the factors: beside one of 0.007, the second
-# derivative of cumprod over 3 values is wrong by 3e-14, where ours is right to the last digit
-UNDIVIDED = {"prod": products, "cumprod": running_products}
+# derivative of cumprod over 3 values is wrong by 3e-14, where ours is right to the last digit;
+# those of determinants divide too, and that of powers in both is 0 at exponent 0
+UNDIVIDED = {
+    "prod": products,
+    "cumprod": running_products,
+    "det": expanded,
+    "pow": lambda a, b: torch.exp(torch.log(a) * b),
+}
 
 
 def norm(x, p=2, axis=None, keepdims=False):
