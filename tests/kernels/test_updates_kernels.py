@@ -129,3 +129,18 @@ def test_a_momentum_in_another_order_of_memory_moves_too():
     step.state[w]["momentum_buffer"] = handle(np.asfortranarray(np.ones((2, 3), np.float32)))
     step.step()
     np.testing.assert_allclose(step.state[w]["momentum_buffer"].numpy(), 1.9, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_running_statistics_move_as_without_kernels(dtype):
+    found = []
+    for on in (True, False):
+        norm = mg.nn.BatchNorm1d(5, momentum=0.3, dtype=dtype)
+        x = np.random.default_rng(0).normal(2, 3, (7, 5)).astype(dtype)
+        with mg.kernels(on):
+            for batch in (x, x[:4]):
+                norm(mg.tensor(batch))
+        found.append((norm.running_mean.numpy(), norm.running_var.numpy()))
+    for fast, plain in zip(*found, strict=True):
+        assert fast.dtype == dtype
+        assert_close(fast, plain, size=8)

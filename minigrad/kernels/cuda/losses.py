@@ -7,9 +7,9 @@ import numpy as np
 from ...op import Hint
 from ...ops.loss import cross_entropy, cross_entropy_grad
 from ...ops.reduce import log_softmax, softmax
+from .floats import FLOATS
 from .launching import kernel, launch
 
-NAMES = {np.dtype(f"float{bits}"): f"float{bits}" for bits in (16, 32, 64)}
 LABELS = {np.dtype(f"int{bits}"): f"int{bits}" for bits in (32, 64)}
 LABEL = np.dtype(np.int64)
 SHORT = 1024  # rows of up to so many numbers are a warp's, longer ones a block's
@@ -28,7 +28,7 @@ def _teams(rows, length):
 
 
 def _along_rows(xp, x, axis, logarithm):
-    name = NAMES.get(x.dtype)
+    name = FLOATS.get(x.dtype)
     if name is None or x.size == 0 or x.ndim == 0 or axis not in (-1, x.ndim - 1):
         return NotImplemented
     x, y, length = xp.ascontiguousarray(x), xp.empty(x.shape, x.dtype), x.shape[-1]
@@ -54,7 +54,7 @@ def _(xp, x, *, axis=-1):
 @cross_entropy.kernel("cuda")
 def _cross_entropy(xp, x, labels, *, ignore_index, reduction):
     """A row whose label is out of range has NaN for its loss and slopes, as in the forward."""
-    name = NAMES.get(x.dtype)
+    name = FLOATS.get(x.dtype)
     if name is None or x.ndim != 2 or x.size == 0 or labels.shape != x.shape[:1]:
         return NotImplemented
     if type(labels) is not type(x) or abs(ignore_index) > MOST:
@@ -88,7 +88,7 @@ def _labels(xp, labels):
 
 @cross_entropy_grad.kernel("cuda")
 def _(xp, x, dy, labels, *, ignore_index, reduction, hint=None):
-    name = NAMES.get(x.dtype)
+    name = FLOATS.get(x.dtype)
     if name is None or x.size == 0 or not type(x) is type(dy) is type(labels):
         return NotImplemented
     if dy.dtype != x.dtype:

@@ -18,6 +18,7 @@ from ...op import Hint
 from ...ops.batch_norm import batch_norm, batch_norm_eval, batch_norm_grad, batch_norm_sums
 from ...ops.batch_norm_relu import batch_norm_relu, batch_norm_relu_eval, batch_norm_relu_grad
 from ...ops.sums import kept_shape
+from .floats import FLOATS
 from .launching import kernel, launch
 from .norms_layout import Layout, Split, layout_of, split_of
 
@@ -28,7 +29,6 @@ WORK: dict[Any, Any] = {
     np.dtype(np.float32): np.dtype(np.float32),
     DOUBLE: DOUBLE,
 }
-NAMES = {dtype: dtype.name for dtype in WORK}  # a dtype makes its name anew each time it is asked
 
 
 class NotServedError(Exception):
@@ -77,7 +77,7 @@ class Seen(NamedTuple):
         """The kernel for x."""
         family = self.split.family
         file = "norms" if family == "norm" else "norms_columns"
-        return kernel(xp, file, f"{family}_{what}_{NAMES[self.x.dtype]}")
+        return kernel(xp, file, f"{family}_{what}_{FLOATS[self.x.dtype]}")
 
     def launch(self, xp: Any, what: str, *arguments: Any) -> None:
         """Launch it; the geometry stands last."""

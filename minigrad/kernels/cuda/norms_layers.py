@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 from ...ops.layer_norm import layer_norm, layer_norm_grad
 from ...ops.sums import kept_shape
+from .floats import FLOATS
 from .launching import kernel, launch
-from .norms import DOUBLE, NAMES, WORK, NotServedError, opened, or_forward, statistics, weights
+from .norms import DOUBLE, WORK, NotServedError, opened, or_forward, statistics, weights
 from .norms_layout import BLOCK, WARP, Split, rows_split
 
 SHARED = 48 << 10  # bytes of shared memory that any GPU gives a block
@@ -69,7 +70,7 @@ def _(xp, x, gamma, beta, *, axes, along, eps):
     x, layers, work = served(xp, x, axes, along)
     n = layers.places * layers.own
     affine = *weights(xp, gamma, n, x, work), *weights(xp, beta, n, x, work)
-    dtype, (_, blocks, threads, geometry, many) = NAMES[x.dtype], layers.split
+    dtype, (_, blocks, threads, geometry, many) = FLOATS[x.dtype], layers.split
     found, hint = statistics(xp, layers.sets, work, kept_shape(x.shape, axes))
     partials = None
     if many:
@@ -102,7 +103,7 @@ def rows_backward(
     xp: Any, x: Any, dy: Any, scale: Any, hint: Any, dx: Any, dgamma: Any, dbeta: Any, layers: Any
 ) -> None:
     """Where each number has a weight of its own: dx and blocks' sums, and these added up."""
-    dtype, work = NAMES[x.dtype], dgamma.dtype
+    dtype, work = FLOATS[x.dtype], dgamma.dtype
     places, own = layers.places, layers.own
     blocks, threads, slices, span = rows_launch(layers.sets, places, own, x.dtype.itemsize)
     shared = 2 * own * work.itemsize
@@ -131,7 +132,7 @@ def images_backward(
     xp: Any, x: Any, dy: Any, scale: Any, hint: Any, dx: Any, dgamma: Any, dbeta: Any, layers: Any
 ) -> None:
     """Where a channel's pixels share a weight: the channels' sums, then dx and the weights'."""
-    dtype, (_, blocks, threads, geometry, _) = NAMES[x.dtype], layers.channels
+    dtype, (_, blocks, threads, geometry, _) = FLOATS[x.dtype], layers.channels
     teams = layers.sets * layers.own * int(geometry[-2])
     partials = xp.empty(2 * teams, DOUBLE)
     run = kernel(xp, "norms", f"norm_sums_{dtype}")

@@ -271,8 +271,10 @@ def move_both(running: Pair, mean: Tensor, var: Tensor, n: int, momentum: float)
 def average(running: Tensor, batch: Array, momentum: float, by: float = 1.0) -> Array:
     """(1 - momentum)·running + momentum·by·batch, in the dtype of the running statistic."""
     old = running.array
-    if kernels_on.get() and (steps := optimizer_steps("cpu")) and steps.served(old, batch):
-        return steps.average(old, batch, float(momentum), by)
+    if backend.PLACES.get(type(old)) == "cpu" and kernels_on.get():  # a GPU's loads no Numba
+        steps = optimizer_steps("cpu")
+        if steps is not None and steps.served(old, batch):
+            return steps.average(old, batch, float(momentum), by)
     try:
         moved = (1 - momentum) * old + momentum * (batch * by if by != 1 else batch)
         return moved.astype(old.dtype, copy=False)
