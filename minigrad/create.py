@@ -43,15 +43,22 @@ def full(
         dtype = Tensor(fill_value).dtype
     shape = lengths((size,))
     fill_value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
+    t = _made("full", (shape, fill_value), shape, checked(dtype), device)
+    return t.requires_grad_(requires_grad)
+
+
+def _made(
+    function: str, given: tuple[Any, ...], shape: tuple[int, ...], dtype: Any, device: str | None
+) -> Tensor:
+    """A Tensor on what a function of the device's array library gives."""
     device = device or "cpu"
-    place, kind = backend.named(device), checked(dtype)
+    place = backend.named(device)
     try:
         with place.on(device):
-            array = place.xp.full(shape, fill_value, kind)
+            return handle(getattr(place.xp, function)(*given, dtype))
     except MemoryError as error:
-        backend.explain(error, f"a tensor of {kind} {shape} on {device}")
+        backend.explain(error, f"a tensor of {dtype} {shape} on {device}")
         raise
-    return handle(array).requires_grad_(requires_grad)
 
 
 def zeros(
@@ -73,15 +80,8 @@ def empty(
 ) -> Tensor:
     """Memory that nobody has filled yet."""
     kind = checked(dtype or default_dtype())
-    shape, device = lengths(size), device or "cpu"
-    place = backend.named(device)
-    try:
-        with place.on(device):
-            array = place.xp.empty(shape, kind)
-    except MemoryError as error:
-        backend.explain(error, f"a tensor of {kind} {shape} on {device}")
-        raise
-    return handle(array).requires_grad_(requires_grad)
+    shape = lengths(size)
+    return _made("empty", (shape,), shape, kind, device).requires_grad_(requires_grad)
 
 
 def full_like(t: Any, fill_value: Any, dtype: Any = None) -> Tensor:
